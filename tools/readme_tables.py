@@ -1,0 +1,224 @@
+"""Writes the tables of topics and parameters into README.md, from the nodes themselves.
+
+    python tools/readme_tables.py          # rewrite the tables
+    python tools/readme_tables.py --check  # exit 1 and say so if they are out of date
+
+Parameters come from the structs that the nodes declare them from. Topics come from nodes that
+are started for this; what each topic is for is said here, and a topic that is not described
+here, or is described and does not exist, is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'OFF')
+
+README = Path(__file__).resolve().parent.parent / 'README.md'
+BEGIN, END = '<!-- {}: written by tools/readme_tables.py -->', '<!-- end of {} -->'
+OF_RCLPY = ('/rosout', '/parameter_events', '/transition_event')
+
+TOPICS: dict[str, dict[str, str]] = {
+    'every node': {
+        '~/stats': 'counters and latencies, once a second',
+        '/diagnostics': 'state, rates, drops by cause and the latest error, once a second',
+        '~/enable': 'pauses and resumes without unloading anything',
+    },
+    'camera_node': {
+        'image': 'the images',
+        'image/compressed': 'the same as JPEG, made while somebody subscribes',
+        'camera_info': 'the pinhole model, with the stamp of its image',
+    },
+    'detect_node': {
+        'image': 'images to look at; with `image_transport:=compressed` `image/compressed`',
+        '~/detections': 'one array per image, empty when nothing is found',
+        '~/vision_info': 'what runs: family, backend, precision',
+        '~/label_info': 'class names by index',
+    },
+    'segment_node, semantic model': {
+        'image': 'images to look at; with `image_transport:=compressed` `image/compressed`',
+        '~/mask': 'mono8: class ids at the size of the image, 255 unlabelled',
+        '~/color_mask': 'rgb8: the same in colours, made while somebody subscribes',
+        '~/label_info': 'class names by id',
+    },
+    'segment_node, instance model': {
+        'image': 'images to look at; with `image_transport:=compressed` `image/compressed`',
+        '~/detections': 'one array per image, empty when nothing is found',
+        '~/mask': 'mono16: value i belongs to detections[i-1], 0 to none',
+        '~/vision_info': 'what runs: family, backend, precision',
+        '~/label_info': 'class names by index',
+    },
+    'overlay_node': {
+        'image': 'images to draw on',
+        'detections': 'objects to draw as boxes',
+        'instances': 'objects to which `instance_mask` belongs',
+        'instance_mask': 'mono16 mask of `instances`, or of `detections` where those are missing',
+        'mask': 'semantic mask, or an instance mask',
+        'label_info': 'class names of `mask`',
+        'detections_label_info': 'class names of `detections`, if these hold indices',
+        'instances_label_info': 'class names of `instances`, if these hold indices',
+        '~/overlay': 'the picture, made while somebody subscribes; inputs are read only then',
+    },
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--check', action='store_true', help='change nothing')
+    arguments = parser.parse_args()
+    before = README.read_text(encoding='utf-8')
+    after = replaced(before, 'topics', topic_tables())
+    after = replaced(after, 'parameters', parameter_tables())
+    if before == after:
+        return 0
+    if arguments.check:
+        print('README.md: tables are out of date; run python tools/readme_tables.py')
+        return 1
+    README.write_text(after, encoding='utf-8')
+    return 0
+
+
+def replaced(text: str, name: str, table: str) -> str:
+    """`text` with what stands between the two marks of `name` exchanged."""
+    begin, end = BEGIN.format(name), END.format(name)
+    head, rest = text.split(begin)
+    tail = rest.split(end)[1]
+    return f'{head}{begin}\n\n{table}\n\n{end}{tail}'
+
+
+# Parameters
+
+
+def parameter_tables() -> str:
+    """One table for what all nodes have, and one for each node's own."""
+    from trt_perception.nodes.parameter_table import NODES, NodeParameters, parameter_rows
+
+    common = {row.name for row in parameter_rows(NodeParameters)}
+    parts = ['**every node**', parameter_table(parameter_rows(NodeParameters))]
+    for name, kind in NODES.items():
+        rows = [row for row in parameter_rows(kind) if row.name not in common]
+        parts += [f'**{name}**', parameter_table(rows)]
+    return '\n\n'.join(parts)
+
+
+def parameter_table(rows: Any) -> str:
+    lines = ['| parameter | default | allowed | may change | meaning |', '|---|---|---|---|---|']
+    for row in rows:
+        default = row.unset if row.default is None else shown(row.default)
+        cells = (f'`{row.name}`', default, row.allowed, row.change, row.description)
+        lines.append('| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |')
+    return '\n'.join(lines)
+
+
+def shown(value: Any) -> str:
+    """A default as a user would write it."""
+    if isinstance(value, bool):
+        return f'`{str(value).lower()}`'
+    if isinstance(value, tuple):
+        return '`[' + ', '.join(map(str, value)) + ']`'
+    return f'`{value}`' if value != '' else 'empty'
+
+
+# Topics
+
+
+def topic_tables() -> str:
+    """The topics and services of each node, as they exist."""
+    rclpy: Any = import_module('rclpy')  # without types
+    from trt_perception.nodes.camera_node import CameraNode
+    from trt_perception.nodes.detect_node import DetectNode
+    from trt_perception.nodes.overlay_node import OverlayNode
+    from trt_perception.nodes.segment_node import SegmentNode
+
+    rclpy.init(args=[])
+    makers: dict[str, Callable[[], Any]] = {
+        'camera_node': CameraNode,
+        'detect_node': DetectNode,
+        'segment_node, semantic model': lambda: SegmentNode(**overriding(model='street_semantic')),
+        'segment_node, instance model': lambda: SegmentNode(**overriding(model='street_instance')),
+        'overlay_node': OverlayNode,
+    }
+    parts = []
+    common: list[tuple[str, str, str, str]] = []
+    for title, make in makers.items():
+        rows = list(live_topics(make))
+        common = [row for row in rows if row[1] in TOPICS['every node']]
+        own = [row for row in rows if row[1] not in TOPICS['every node']]
+        parts += [f'**{title}**', topic_table(title, own)]
+    rclpy.shutdown()
+    return '\n\n'.join(['**every node**', topic_table('every node', common), *parts])
+
+
+def overriding(**values: Any) -> dict[str, Any]:
+    make = import_module('rclpy.parameter').Parameter
+    return {'parameter_overrides': [make(name, value=value) for name, value in values.items()]}
+
+
+def live_topics(make: Callable[[], Any]) -> Iterator[tuple[str, str, str, str]]:
+    """(direction, name, type, quality of service) of all that a node has once it is active."""
+    node = make()
+    watcher: Any = import_module('rclpy').create_node('watcher')
+    try:
+        node.trigger_configure()
+        node.trigger_activate()
+        if node.get_name() == 'overlay_node':
+            watch_overlay(node, watcher)
+        for subscription in node.subscriptions:
+            yield row_of('in', node, subscription.topic, subscription)
+        for publisher in node.publishers:
+            yield row_of('out', node, publisher.topic, publisher)
+        yield 'service', '~/enable', 'std_srvs/SetBool', ''
+    finally:
+        node.close()
+        watcher.destroy_node()
+
+
+def watch_overlay(node: Any, watcher: Any) -> None:
+    """Subscribe to the picture and wait until the node reads its inputs."""
+    rclpy: Any = import_module('rclpy')
+    kind = import_module('sensor_msgs.msg').Image
+    watcher.create_subscription(kind, '/overlay_node/overlay', lambda _: None, 1)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        rclpy.spin_once(node, timeout_sec=0.1)
+        if sum(not s.topic.endswith(OF_RCLPY) for s in node.subscriptions) > 1:
+            return
+    raise SystemExit('overlay_node does not subscribe to its inputs')
+
+
+def row_of(direction: str, node: Any, topic: str, entity: Any) -> tuple[str, str, str, str]:
+    kind = entity.msg_type
+    name = topic.replace(f'/{node.get_name()}/', '~/')
+    if name.count('/') and not name.startswith(('~', '/diagnostics')):
+        name = name.lstrip('/')
+    type_name = f'{kind.__module__.split(".")[0]}/{kind.__name__}'
+    latched = 'TRANSIENT_LOCAL' in str(entity.qos_profile.durability.name)
+    return direction, name, type_name, 'latched' if latched else ''
+
+
+def topic_table(title: str, rows: list[tuple[str, str, str, str]]) -> str:
+    described = TOPICS[title]
+    rows = [row for row in dict.fromkeys(rows) if not f'/{row[1]}'.endswith(OF_RCLPY)]
+    found = {name for _, name, _, _ in rows}
+    if found != set(described):
+        raise SystemExit(
+            f'tools/readme_tables.py, {title}: not described: {sorted(found - set(described))}; '
+            f'described, but not there: {sorted(set(described) - found)}'
+        )
+    order = list(described)
+    lines = ['| | name | type | |', '|---|---|---|---|']
+    for direction, name, kind, quality in sorted(rows, key=lambda row: order.index(row[1])):
+        text = f'{described[name]} ({quality})' if quality else described[name]
+        lines.append(f'| {direction} | `{name}` | {kind} | {text} |')
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
