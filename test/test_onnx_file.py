@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from networks import write_constant_network
+from trt_perception.errors import ModelFileError
+from trt_perception.onnx_file import read_onnx
+
+
+@pytest.fixture
+def network(tmp_path):
+    def write(metadata):
+        return write_constant_network(
+            tmp_path / 'net.onnx', {'out': np.zeros((3, 2), np.float32)}, metadata=metadata
+        )
+
+    return write
+
+
+def test_reads_tensors_opset_and_metadata(network):
+    file = read_onnx(network({'task': 'detect'}))
+    assert file.opset == 17
+    assert [(t.name, t.shape, t.dtype) for t in file.inputs] == [
+        ('images', (-1, 3, 48, 64), np.float32)
+    ]
+    assert [(t.name, t.shape) for t in file.outputs] == [('out', (-1, 3, 2))]
+    assert file.metadata == {'task': 'detect'}
+    assert file.input_size() == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        (None, ()),
+        ('["car", "dog"]', ('car', 'dog')),
+        ("['car', 'dog']", ('car', 'dog')),
+        ("{0: 'car', 1: 'dog'}", ('car', 'dog')),
+        ('{"10": "k", "2": "c"}', ('c', 'k')),
+    ],
+)
+def test_reads_class_names_in_every_common_form(network, names, expected):
+    file = read_onnx(network({} if names is None else {'names': names}))
+    assert file.class_names() == expected
+
+
+@pytest.mark.parametrize('names', ['car, dog', '[1, 2]', '{"a": "car"}', '7', '[' * 10000])
+def test_refuses_class_names_it_does_not_understand(network, names):
+    with pytest.raises(ModelFileError, match='names'):
+        read_onnx(network({'names': names})).class_names()
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match=r'gone\.onnx: no such ONNX file'):
+        read_onnx(tmp_path / 'gone.onnx')
+
+
+@pytest.mark.parametrize('content', [b'', b'hello, this is no network', b'\x00' * 64])
+def test_refuses_what_is_not_onnx(tmp_path, content):
+    path = tmp_path / 'net.onnx'
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=r'net\.onnx'):
+        read_onnx(path)
+
+
+def test_refuses_a_truncated_file_at_every_length(network):
+    path = network({'task': 'detect'})
+    whole = path.read_bytes()
+    accepted = []
+    for length in range(0, len(whole) - 1, 7):
+        path.write_bytes(whole[:length])
+        try:
+            read_onnx(path)
+        except ModelFileError:
+            continue
+        accepted.append(length)
+    # What is cut off behind the last tensor still names a whole graph.
+    assert all(length > len(whole) - 40 for length in accepted)
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match='cannot be read'):
+        read_onnx(tmp_path)

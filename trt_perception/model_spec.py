@@ -1,0 +1,336 @@
+"""The description of one model: a YAML file, completed by the ONNX file's metadata."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import yaml
+
+from trt_perception.errors import ModelSpecError
+from trt_perception.onnx_file import OnnxFile, read_onnx
+
+Task = Literal['detect', 'instance', 'semantic']
+FAMILIES: dict[str, tuple[Task, ...]] = {
+    'yolov8': ('detect', 'instance'),
+    'semantic': ('semantic',),
+}
+"""The decoder families and the tasks that each one serves."""
+
+Color = tuple[int, int, int]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of everything that may stand in a model's YAML file."""
+
+
+class InputSpec(_Strict, frozen=True):
+    """How a frame becomes the network's input: tensor = (pixel - mean) * scale.
+
+    Attributes:
+        size: (width, height) in pixels.
+        color_order: the order of the three channels.
+        mean, scale: one per channel, in `color_order`; pixels count 0 to 255. Unless stated,
+            0 and 1/255; 0 and 1 for a network that takes uint8.
+        resize: 'letterbox' keeps the aspect ratio and pads; 'stretch' does not.
+        pad_value: grey level of the padding, 0 to 255.
+    """
+
+    size: tuple[int, int]
+    color_order: Literal['rgb', 'bgr'] = 'rgb'
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: tuple[float, float, float] = (1 / 255, 1 / 255, 1 / 255)
+    resize: Literal['letterbox', 'stretch'] = 'letterbox'
+    pad_value: int = 114
+
+
+class ClassSpec(_Strict, frozen=True):
+    """One class: its name and its RGB colour in pictures (None: taken from the palette)."""
+
+    name: str
+    color: Color | None = None
+
+
+class ThresholdSpec(_Strict, frozen=True):
+    """Defaults of what may change at run time; see `results.DecodeSettings`."""
+
+    score: float = 0.25
+    iou: float = 0.6
+    max_detections: int = 300
+
+
+class GateLimits(_Strict, frozen=True):
+    """What a network of reduced precision must reach, compared with float32.
+
+    Attributes:
+        agreement: least share of final detections or labels that are the same, 0..1.
+        overlap: least mean IoU of the objects that both find, 0..1.
+        relative_error: greatest error of any output; None does not limit it.
+    """
+
+    agreement: float = 0.9
+    overlap: float = 0.85
+    relative_error: float | None = None
+
+
+class QuantisationSpec(_Strict, frozen=True):
+    """How far the precision may be reduced.
+
+    Attributes:
+        keep_float: names of the ONNX nodes that never become int8; * and ? stand for any
+            letters.
+        gate: what an engine must reach.
+    """
+
+    keep_float: tuple[str, ...] = ()
+    gate: GateLimits = GateLimits()
+
+
+class ModelSpec(_Strict, frozen=True):
+    """Everything the pipeline must know of one model.
+
+    Attributes:
+        name: how users call it; the file's stem unless stated.
+        onnx: absolute path of the ONNX file.
+        family: which decoder reads the outputs, a key of `FAMILIES`.
+        task: 'detect', 'instance' or 'semantic'.
+        input: preprocessing.
+        classes: in the order of the network's outputs.
+        thresholds: defaults for decoding.
+        version: free text, published in VisionInfo.
+        quantisation: how far the precision may be reduced.
+    """
+
+    name: str
+    onnx: Path
+    family: str
+    task: Task
+    input: InputSpec
+    classes: tuple[ClassSpec, ...]
+    thresholds: ThresholdSpec = ThresholdSpec()
+    version: str = ''
+    quantisation: QuantisationSpec = QuantisationSpec()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names, in the order of the network's outputs."""
+        return tuple(c.name for c in self.classes)
+
+    def class_filter(self, names: Iterable[str]) -> frozenset[int] | None:
+        """Class ids of `names`; None, which keeps every class, when `names` is empty.
+
+        Raises:
+            ModelSpecError: a name is not a class of this model.
+        """
+        known = {name: index for index, name in enumerate(self.class_names)}
+        wanted = list(names)
+        for name in wanted:
+            if name not in known:
+                raise ModelSpecError(
+                    f'class filter: model {self.name} has no class {name!r}'
+                    f'{_nearest(name, known)}. Its classes are: {", ".join(known)}'
+                )
+        return frozenset(known[name] for name in wanted) or None
+
+
+class _InputFile(_Strict, frozen=True):
+    """`InputSpec` as written by a user: everything optional, numbers may stand for triples."""
+
+    size: tuple[int, int] | None = None
+    color_order: Literal['rgb', 'bgr'] | None = None
+    mean: float | tuple[float, float, float] | None = None
+    scale: float | tuple[float, float, float] | None = None
+    resize: Literal['letterbox', 'stretch'] = 'letterbox'
+    pad_value: int = 114
+
+
+class _ModelFile(_Strict, frozen=True):
+    """`ModelSpec` as written by a user."""
+
+    onnx: str
+    name: str | None = None
+    family: str | None = None
+    task: Task | None = None
+    input: _InputFile = _InputFile()
+    classes: tuple[str | ClassSpec, ...] | None = None
+    thresholds: ThresholdSpec = ThresholdSpec()
+    version: str = ''
+    quantisation: QuantisationSpec = QuantisationSpec()
+
+
+def load_model_spec(path: Path) -> ModelSpec:
+    """Read a model's YAML file and fill what it leaves out from its ONNX file.
+
+    Args:
+        path: the YAML file; the ONNX path inside is relative to its folder.
+
+    Raises:
+        ModelSpecError: the file is missing, not YAML, has unknown keys or wrong types, or
+            something is said neither there nor in the ONNX file.
+        ModelFileError: the ONNX file is missing or cannot be read.
+    """
+    written = _read_yaml(path)
+    if not written.onnx or '\0' in written.onnx:
+        raise ModelSpecError(f'{path}: `onnx` is {written.onnx!r}; it must name the ONNX file')
+    onnx_path = (path.parent / written.onnx).resolve()
+    return _complete(path, written, onnx_path, read_onnx(onnx_path))
+
+
+def _read_yaml(path: Path) -> _ModelFile:
+    try:
+        document = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise ModelSpecError(f'{path}: no such model file. Check the parameter `model`') from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelSpecError(f'{path}: cannot be read: {error}') from error
+    # A date or number that is none, or nesting without end, ends in errors of Python's own.
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelSpecError(f'{path}: not valid YAML: {error}') from error
+    try:
+        return msgspec.convert(document, _ModelFile)
+    except msgspec.ValidationError as error:
+        allowed = ', '.join(_ModelFile.__struct_fields__)
+        raise ModelSpecError(
+            f'{path}: {error}. Keys allowed at the top: {allowed}; '
+            f'under input: {", ".join(_InputFile.__struct_fields__)}; '
+            f'under thresholds: {", ".join(ThresholdSpec.__struct_fields__)}; '
+            f'under quantisation: {", ".join(QuantisationSpec.__struct_fields__)}'
+        ) from error
+
+
+def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) -> ModelSpec:
+    metadata = onnx.metadata
+    family = written.family or metadata.get('family')
+    if family is None:
+        raise ModelSpecError(
+            f'{path}: `family` is stated neither here nor in the metadata of {onnx_path}. '
+            f'Add one of: {", ".join(FAMILIES)}'
+        )
+    if family not in FAMILIES:
+        raise ModelSpecError(
+            f'{path}: unknown family {family!r}{_nearest(family, FAMILIES)}. '
+            f'Known: {", ".join(FAMILIES)}'
+        )
+    task = written.task or metadata.get('task') or FAMILIES[family][0]
+    if task not in FAMILIES[family]:
+        raise ModelSpecError(
+            f'{path}: family {family} does not do task {task!r}; '
+            f'it does: {", ".join(FAMILIES[family])}'
+        )
+    spec = ModelSpec(
+        name=written.name or path.stem,
+        onnx=onnx_path,
+        family=family,
+        task=task,
+        input=_complete_input(path, written.input, onnx),
+        classes=_complete_classes(path, written, onnx),
+        thresholds=written.thresholds,
+        version=written.version or metadata.get('version', ''),
+        quantisation=written.quantisation,
+    )
+    _check_values(path, spec)
+    return spec
+
+
+def _complete_input(path: Path, written: _InputFile, onnx: OnnxFile) -> InputSpec:
+    metadata = onnx.metadata
+    size = written.size or onnx.input_size()
+    if size is None:
+        raise ModelSpecError(
+            f'{path}: the ONNX file leaves the input size open; '
+            'state it as `input: {size: [width, height]}`'
+        )
+    takes_pixels = onnx.inputs[0].dtype == np.uint8
+    try:
+        mean = _triple(written.mean, metadata.get('mean'), 0.0)
+        scale = _triple(written.scale, metadata.get('scale'), 1.0 if takes_pixels else 1 / 255)
+        if takes_pixels and (any(mean) or any(value != 1 for value in scale)):
+            raise ValueError(
+                f'the network takes uint8 pixels as they are, so that mean must be 0 and scale 1; '
+                f'mean is {mean}, scale is {scale}'
+            )
+        return msgspec.convert(
+            {
+                'size': size,
+                'color_order': written.color_order or metadata.get('color_order', 'rgb'),
+                'mean': mean,
+                'scale': scale,
+                'resize': written.resize,
+                'pad_value': written.pad_value,
+            },
+            InputSpec,
+        )
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ModelSpecError(f'{path}: input, completed by the ONNX metadata: {error}') from error
+
+
+def _triple(
+    written: float | tuple[float, float, float] | None, metadata: str | None, default: float
+) -> tuple[float, ...]:
+    """Three numbers from the YAML file, else from metadata such as '0' or '[1, 2, 3]'."""
+    if written is None and metadata is not None:
+        values = [float(word) for word in metadata.strip('[]() ').replace(',', ' ').split()]
+    elif written is None:
+        values = [default]
+    else:
+        values = list(written) if isinstance(written, tuple) else [written]
+    return tuple(values * 3 if len(values) == 1 else values)
+
+
+def _complete_classes(path: Path, written: _ModelFile, onnx: OnnxFile) -> tuple[ClassSpec, ...]:
+    if written.classes is not None:
+        classes = tuple(ClassSpec(name=c) if isinstance(c, str) else c for c in written.classes)
+    else:
+        classes = tuple(ClassSpec(name=name) for name in onnx.class_names())
+    if not classes:
+        raise ModelSpecError(
+            f'{path}: class names are stated neither here (`classes: [car, ...]`) '
+            'nor in the metadata `names` of the ONNX file'
+        )
+    names = [c.name for c in classes]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ModelSpecError(f'{path}: class names must differ; repeated: {", ".join(repeated)}')
+    return classes
+
+
+def _check_values(path: Path, spec: ModelSpec) -> None:
+    width, height = spec.input.size
+    limits, gate = spec.thresholds, spec.quantisation.gate
+    checks: tuple[tuple[bool, str], ...] = (
+        (all(spec.class_names), 'a class needs a name'),
+        (0 < width <= 8192 and 0 < height <= 8192, 'input.size must lie in 1..8192'),
+        (0 <= spec.input.pad_value <= 255, 'input.pad_value must lie in 0..255'),
+        (all(map(math.isfinite, spec.input.mean)), 'input.mean must be finite'),
+        (
+            all(value != 0 and math.isfinite(value) for value in spec.input.scale),
+            'input.scale must be finite and not 0',
+        ),
+        (0 <= limits.score <= 1, 'thresholds.score must lie in 0..1'),
+        (0 <= limits.iou <= 1, 'thresholds.iou must lie in 0..1'),
+        (1 <= limits.max_detections <= 65535, 'thresholds.max_detections must lie in 1..65535'),
+        (0 <= gate.agreement <= 1, 'quantisation.gate.agreement must lie in 0..1'),
+        (0 <= gate.overlap <= 1, 'quantisation.gate.overlap must lie in 0..1'),
+        ((gate.relative_error or 0) >= 0, 'quantisation.gate.relative_error must be at least 0'),
+        (
+            all(0 <= level <= 255 for c in spec.classes for level in c.color or ()),
+            'colors must be [red, green, blue], each 0..255',
+        ),
+        (
+            spec.task != 'semantic' or len(spec.classes) < 255,
+            'a semantic model has at most 254 classes, since id 255 means unlabelled',
+        ),
+    )
+    for holds, message in checks:
+        if not holds:
+            raise ModelSpecError(f'{path}: {message}')
+
+
+def _nearest(name: str, known: Iterable[Any]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f' (did you mean {near[0]!r}?)' if near else ''

@@ -1,0 +1,119 @@
+"""What an ONNX file says of itself: tensors, opset, metadata. Weights are not interpreted."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import helper
+
+from trt_perception.errors import ModelFileError
+from trt_perception.tensor_spec import TensorSpec
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """The interface of one ONNX file.
+
+    Attributes:
+        path: where it lies.
+        opset: version of the default operator set.
+        inputs, outputs: tensors, without the weights; -1 for open extents.
+        metadata: the file's `metadata_props`.
+    """
+
+    path: Path
+    opset: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: dict[str, str]
+
+    def input_size(self) -> tuple[int, int] | None:
+        """(width, height) of the first input if it is a fixed NCHW image, else None."""
+        shape = self.inputs[0].shape
+        if len(shape) != 4 or shape[2] < 1 or shape[3] < 1:
+            return None
+        return shape[3], shape[2]
+
+    def class_names(self) -> tuple[str, ...]:
+        """Names from metadata `names`, a list or an {index: name} mapping as text; else ().
+
+        Raises:
+            ModelFileError: the entry is there but is neither.
+        """
+        text = self.metadata.get('names')
+        if text is None:
+            return ()
+        value = _literal(text)
+        if isinstance(value, dict):
+            try:
+                value = [value[key] for key in sorted(value, key=int)]
+            except (TypeError, ValueError):
+                value = None
+        if not isinstance(value, (list, tuple)) or not all(isinstance(n, str) for n in value):
+            raise ModelFileError(
+                f'{self.path}: metadata `names` is neither a list of names nor an '
+                f'{{index: name}} mapping: {text[:80]!r}. State `classes` in the model YAML'
+            )
+        return tuple(value)
+
+
+def read_onnx(path: Path) -> OnnxFile:
+    """Read the interface of an ONNX file.
+
+    Raises:
+        ModelFileError: missing, unreadable, truncated, not ONNX, or without inputs or outputs.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileError(f'{path}: no such ONNX file. Check `onnx` in the model YAML') from None
+    except OSError as error:
+        raise ModelFileError(f'{path}: cannot be read: {error}') from error
+    try:
+        model = onnx.load_model_from_string(data)
+    except (DecodeError, ValueError) as error:
+        raise ModelFileError(
+            f'{path}: not an ONNX file, or truncated ({len(data)} bytes). Export it again'
+        ) from error
+    return _describe(path, model)
+
+
+def _describe(path: Path, model: onnx.ModelProto) -> OnnxFile:
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = tuple(_tensor(value) for value in graph.input if value.name not in weights)
+    outputs = tuple(_tensor(value) for value in graph.output)
+    if not inputs or not outputs or not graph.node:
+        raise ModelFileError(
+            f'{path}: the graph has {len(inputs)} inputs, {len(graph.node)} nodes and '
+            f'{len(outputs)} outputs; each must be at least 1. The file is truncated or no network'
+        )
+    opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return OnnxFile(path, opset, inputs, outputs, metadata)
+
+
+def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    extents = (d.dim_value if d.HasField('dim_value') else -1 for d in tensor.shape.dim)
+    dtype: np.dtype[Any] = np.dtype(np.void)
+    if tensor.elem_type:
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    return TensorSpec(value.name, dtype, tuple(extents))
+
+
+def _literal(text: str) -> Any:
+    """A JSON or Python literal; None if it is neither."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None
