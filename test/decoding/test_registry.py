@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trt_perception.decoding.registry import decoder_for
+from trt_perception.decoding.semantic import SemanticDecoder
+from trt_perception.decoding.yolov8 import Yolov8Decoder
+from trt_perception.errors import ModelOutputError, ModelSpecError
+from trt_perception.model_spec import FAMILIES, ClassSpec, InputSpec, ModelSpec
+from trt_perception.tensor_spec import TensorSpec
+
+
+def spec(family='yolov8', task='detect', classes=80):
+    return ModelSpec(
+        name='street',
+        onnx=Path('street.onnx'),
+        family=family,
+        task=task,
+        input=InputSpec(size=(640, 640)),
+        classes=tuple(ClassSpec(name=f'class {i}') for i in range(classes)),
+    )
+
+
+def tensors(*shapes, dtype='f4'):
+    return [TensorSpec(f'output{i}', np.dtype(dtype), s) for i, s in enumerate(shapes)]
+
+
+PROTOTYPES = (1, 32, 160, 160)
+
+
+@pytest.mark.parametrize(
+    ('model', 'outputs', 'decoder'),
+    [
+        (spec(), tensors((-1, 84, 8400)), Yolov8Decoder),
+        (spec(), tensors((1, 84, 8400), dtype='f2'), Yolov8Decoder),
+        (spec(), tensors((-1, -1, -1)), Yolov8Decoder),
+        (spec(task='instance'), tensors((-1, 116, 8400), PROTOTYPES), Yolov8Decoder),
+        (spec(task='instance'), tensors(PROTOTYPES, (-1, 116, 8400)), Yolov8Decoder),
+        (spec(task='instance'), tensors((1, 116, 8400), (1, -1, -1, -1)), Yolov8Decoder),
+        (spec('semantic', 'semantic', 13), tensors((-1, 13, 96, 160)), SemanticDecoder),
+        (spec('semantic', 'semantic', 13), tensors((-1, -1, -1, -1)), SemanticDecoder),
+        (spec('semantic', 'semantic', 13), tensors((-1, 96, 160), dtype='i8'), SemanticDecoder),
+        (spec('semantic', 'semantic', 13), tensors((1, 1, 9, 9), dtype='u1'), SemanticDecoder),
+    ],
+)
+def test_outputs_of_the_family(model, outputs, decoder):
+    assert isinstance(decoder_for(model, outputs), decoder)
+
+
+def test_every_family_has_a_decoder():
+    outputs = {
+        'detect': tensors((-1, 84, 8400)),
+        'instance': tensors((-1, 116, 8400), PROTOTYPES),
+        'semantic': tensors((-1, 80, 96, 160)),
+    }
+    for family, tasks in FAMILIES.items():
+        for task in tasks:
+            assert decoder_for(spec(family, task), outputs[task]).decode
+
+
+def test_an_unknown_family():
+    with pytest.raises(ModelSpecError, match='yolov8, semantic'):
+        decoder_for(spec('yolov9000'), [])
+
+
+SEMANTIC = spec('semantic', 'semantic', 13)
+INSTANCE = spec(task='instance')
+
+
+@pytest.mark.parametrize(
+    ('model', 'outputs', 'text'),
+    [
+        (spec(), [], 'has 0.*: none'),
+        (spec(classes=8), tensors((-1, 84, 8400)), '84 rows: 4 box.*80 classes.*lists 8'),
+        (spec(classes=80), tensors((-1, 12, 8400)), '12 rows: 4 box.*8 classes.*lists 80'),
+        (spec(), tensors((-1, 8400, 84)), 'transposed'),
+        (spec(), tensors((-1, 85, 8400)), 'objectness'),
+        (spec(), tensors((-1, 3, 8400)), 'check `family`'),
+        (spec(), tensors((-1, 116, 8400), PROTOTYPES), 'task: instance'),
+        (spec(), tensors((-1, 13, 96, 160)), 'has 0.*: output0 float32'),
+        (spec(), tensors((-1, 84, 8400), dtype='i8'), 'floating-point'),
+        (spec(), tensors((-1, 84, 8400), (-1, 84, 2100)), 'has 2'),
+        (INSTANCE, tensors((-1, 84, 8400)), 'prototypes'),
+        (
+            INSTANCE,
+            tensors((-1, 84, 8400), PROTOTYPES),
+            '116 = 4 box . 80 classes . 32 mask.*task: detect',
+        ),
+        (INSTANCE, tensors((-1, 40, 8400), PROTOTYPES), '4 classes . 32 mask.*lists 80'),
+        (INSTANCE, tensors((-1, 84, 8400), (-1, -1, 160, 160)), 'no mask coeff'),
+        (SEMANTIC, [], 'wants one output'),
+        (SEMANTIC, tensors((-1, 84, 8400)), 'family: yolov8'),
+        (SEMANTIC, tensors((-1, 84, 8400), PROTOTYPES), 'wants one output'),
+        (SEMANTIC, tensors((-1, 19, 96, 160)), '19 classes.*lists 13'),
+        (SEMANTIC, tensors((-1, 96, 160, 13)), 'transposed'),
+        (SEMANTIC, tensors((-1, 13)), 'no semantic model'),
+        (SEMANTIC, tensors((-1, 13, 9, 9), dtype='i4'), 'for class ids'),
+        (SEMANTIC, tensors((-1, 13, 9, 9), dtype='c8'), 'should be'),
+    ],
+)
+def test_outputs_that_do_not_fit_the_family(model, outputs, text):
+    with pytest.raises(ModelOutputError, match=text) as caught:
+        decoder_for(model, outputs)
+    message = str(caught.value)
+    assert message.startswith('model street (street.onnx): ')
+    for output in outputs:
+        assert str(list(output.shape)) in message
