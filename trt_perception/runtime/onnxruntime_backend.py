@@ -1,0 +1,136 @@
+"""Runs an ONNX file as it is by onnxruntime, on the CPU or by its CUDA provider."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_perception.errors import (
+    BackendUnavailableError,
+    InferenceError,
+    ModelFileError,
+    ParameterError,
+)
+from trt_perception.runtime.protocol import Tensors
+from trt_perception.tensor_spec import TensorSpec
+
+_DTYPES: dict[str, Any] = {
+    'tensor(float)': np.float32,
+    'tensor(float16)': np.float16,
+    'tensor(double)': np.float64,
+    'tensor(uint8)': np.uint8,
+    'tensor(int8)': np.int8,
+    'tensor(int32)': np.int32,
+    'tensor(int64)': np.int64,
+    'tensor(bool)': np.bool_,
+}
+
+
+MAX_THREADS = 1024
+"""onnxruntime starts as many as it is told, until the machine stands still."""
+
+
+def execution_providers() -> tuple[str, ...]:
+    """The providers that the installed onnxruntime brings, such as 'CPUExecutionProvider'.
+
+    Raises:
+        BackendUnavailableError: onnxruntime is not installed.
+    """
+    return tuple(_import_onnxruntime().get_available_providers())
+
+
+class OnnxRuntime:
+    """One onnxruntime session; implements `runtime.protocol.Runtime`."""
+
+    precision = 'fp32'
+
+    def __init__(self, path: Path, *, cuda: bool = False, threads: int | None = None) -> None:
+        """Load an ONNX file.
+
+        Args:
+            path: the file.
+            cuda: run on the GPU by the CUDA provider; never falls back to the CPU silently.
+            threads: CPU threads inside one operator, 1 to `MAX_THREADS`; None leaves the choice
+                to onnxruntime.
+
+        Raises:
+            BackendUnavailableError: onnxruntime or its CUDA provider is missing.
+            ModelFileError: onnxruntime cannot load the file.
+            ParameterError: `threads` is out of range.
+        """
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise ParameterError(f'threads is {threads}; it must lie in 1..{MAX_THREADS}')
+        ort = _import_onnxruntime()
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or 0
+        # Threads that spin while they wait take the processor from the other nodes.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        providers = ['CUDAExecutionProvider'] if cuda else ['CPUExecutionProvider']
+        try:
+            data = path.read_bytes()
+            session = ort.InferenceSession(str(path), options, providers=providers)
+        except OSError as error:
+            raise ModelFileError(f'{path}: cannot be read: {error}') from error
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise ModelFileError(
+                f'{path}: onnxruntime {ort.__version__} cannot load it: {_first_line(error)}. '
+                'Export it again with an older opset, or check it with onnx.checker'
+            ) from error
+        if cuda and 'CUDAExecutionProvider' not in session.get_providers():
+            raise BackendUnavailableError(
+                'onnxruntime-cuda: the CUDA provider did not start (driver, CUDA or cuDNN '
+                'missing). Use backend:=onnxruntime-cpu, or install onnxruntime-gpu and its CUDA'
+            )
+        self.backend = 'onnxruntime-cuda' if cuda else 'onnxruntime-cpu'
+        self.fingerprint = hashlib.sha256(data).hexdigest()[:16]
+        self.inputs = _specs(session.get_inputs())
+        self.outputs = _specs(session.get_outputs())
+        self._session: Any = session
+        self._output_names = [output.name for output in self.outputs]
+
+    def infer(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
+        """See `Runtime.infer`."""
+        if self._session is None:
+            raise InferenceError('the network has been closed')
+        try:
+            outputs = self._session.run(self._output_names, dict(inputs))
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise InferenceError(f'onnxruntime failed: {_first_line(error)}') from error
+        return dict(zip(self._output_names, outputs, strict=True))
+
+    def close(self) -> None:
+        """See `Runtime.close`."""
+        self._session = None
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendUnavailableError(
+            'onnxruntime is not installed. Install it with: '
+            'python3 -m pip install "trt_perception[onnxruntime]"'
+        ) from error
+    return onnxruntime
+
+
+def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            value.name,
+            np.dtype(_DTYPES.get(value.type, np.void)),
+            tuple(extent if isinstance(extent, int) else -1 for extent in value.shape),
+        )
+        for value in values
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,121 @@
+"""Which backend serves a model, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trt_perception.errors import BackendUnavailableError, ParameterError
+from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
+from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
+from trt_perception.runtime.protocol import Runtime
+
+BACKENDS = ('auto', *ENGINE_BACKENDS, 'onnxruntime-cuda', 'onnxruntime-cpu')
+"""What `backend` may be. After 'auto', in the order in which 'auto' tries them."""
+
+PRECISIONS = ('fp32', 'fp16', 'int8')
+"""What `precision` may be. onnxruntime runs a network as its file has it, which is 'fp32'."""
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """The backend that was chosen.
+
+    Attributes:
+        backend: one of `BACKENDS` but 'auto'.
+        reason: why this one, in words for the log.
+        verified: how what runs was found to agree with the float32 network, in words; '' where
+            it is that network itself.
+    """
+
+    backend: str
+    reason: str
+    verified: str = ''
+
+
+def choose_backend(
+    requested: str, precision: str = 'fp32', *, without: Mapping[str, str] | None = None
+) -> BackendChoice:
+    """Pick the backend: the requested one, or for 'auto' the best that is present.
+
+    Args:
+        requested: one of `BACKENDS`.
+        precision: one of `PRECISIONS`.
+        without: backends that 'auto' shall pass over, and why; '' is not told.
+
+    Raises:
+        ParameterError: `requested` or `precision` is none of these, or they do not go together.
+        BackendUnavailableError: the requested one, or every one, is missing.
+    """
+    if requested not in BACKENDS:
+        raise ParameterError(f'backend {requested!r} is unknown; allowed: {", ".join(BACKENDS)}')
+    if precision not in PRECISIONS:
+        raise ParameterError(
+            f'precision {precision!r} is unknown; allowed: {", ".join(PRECISIONS)}'
+        )
+    if requested != 'auto':
+        if not _offers(requested, precision):
+            raise ParameterError(
+                f'backend {requested} runs the network as its file has it, in fp32: precision '
+                f'{precision} needs an engine, so backend {" or ".join(ENGINE_BACKENDS)}'
+            )
+        lacks = obstacles(requested)
+        if lacks:
+            raise BackendUnavailableError(f'backend {requested}: {", and ".join(lacks)}')
+        return BackendChoice(requested, 'requested by name')
+    refused: list[str] = []
+    brief: list[str] = []
+    for backend in BACKENDS[1:]:
+        if without and backend in without:
+            lacks = (without[backend],)
+        elif not _offers(backend, precision):
+            lacks = (f'it has no {precision}',)
+        else:
+            lacks = obstacles(backend)
+        if not lacks:
+            return BackendChoice(backend, '; '.join([*brief, f'{backend} is present']))
+        if lacks[0]:
+            refused.append(f'not {backend}: {", and ".join(lacks)}')
+            brief.append(f'not {backend}: {lacks[0]}')
+    remedy = '' if precision == 'fp32' else '. precision fp32 runs everywhere'
+    raise BackendUnavailableError(f'no backend can run here: {"; ".join(refused)}{remedy}')
+
+
+def open_runtime(
+    onnx: Path, *, backend: str = 'auto', precision: str = 'fp32', threads: int | None = None
+) -> tuple[Runtime, BackendChoice]:
+    """Load a network as its file has it, by onnxruntime.
+
+    Args:
+        onnx: the network.
+        backend: 'auto' for the best onnxruntime that is present, or one by name. An engine has
+            to be built first: see `building.opening`.
+        precision: 'fp32'.
+        threads: CPU threads for one inference; None leaves the choice to the backend.
+
+    Raises:
+        ParameterError: a value is not allowed.
+        BackendUnavailableError: the backend cannot run here.
+        ModelFileError: the backend cannot load the file.
+    """
+    if backend in ENGINE_BACKENDS or precision != 'fp32':
+        choose_backend(backend, precision)
+        raise ParameterError(f'backend {backend} in {precision} needs an engine, not an ONNX file')
+    choice = choose_backend(backend, without=dict.fromkeys(ENGINE_BACKENDS, ''))
+    try:
+        return _open(onnx, choice.backend, threads), choice
+    except BackendUnavailableError as error:
+        # A provider may be installed and still not start; only 'auto' may go on without it.
+        if backend != 'auto' or choice.backend == 'onnxruntime-cpu':
+            raise
+        reason = f'not {choice.backend}: {error}'
+        return _open(onnx, 'onnxruntime-cpu', threads), BackendChoice('onnxruntime-cpu', reason)
+
+
+def _offers(backend: str, precision: str) -> bool:
+    return precision == 'fp32' or backend in ENGINE_BACKENDS
+
+
+def _open(onnx: Path, backend: str, threads: int | None) -> Runtime:
+    return OnnxRuntime(onnx, cuda=backend == 'onnxruntime-cuda', threads=threads)
