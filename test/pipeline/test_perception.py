@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from networks import write_constant_network, write_detector
+from trt_perception.errors import FrameError, ModelFileError, ModelOutputError, ModelSpecError
+from trt_perception.frames import Frame
+from trt_perception.pipeline.perception import open_pipeline
+
+NAMES = ('car', 'dog')
+CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    model = write_detector(tmp_path, [CAR, DOG], [[0.9, 0.1], [0.0, 0.5]], NAMES)
+    pipeline = open_pipeline(model, threads=1)
+    yield pipeline
+    pipeline.close()
+
+
+def frame(width, height):
+    return Frame.from_bgr(np.zeros((height, width, 3), np.uint8))
+
+
+def test_no_frames_no_results(pipeline):
+    assert pipeline.process([]) == []
+
+
+def test_boxes_come_back_in_the_frames_pixels(pipeline):
+    (perceived,) = pipeline.process([frame(128, 96)])
+    found = perceived.result
+    assert found.size == (128, 96)
+    assert found.scores == pytest.approx([0.9, 0.5])
+    assert found.class_ids.tolist() == [0, 1]
+    assert found.boxes == pytest.approx(np.array([[48, 40, 80, 56], [12, 12, 20, 20]]))
+
+
+def test_every_stage_is_timed(pipeline):
+    (perceived,) = pipeline.process([frame(64, 48)])
+    assert list(perceived.stages_ms) == ['convert', 'preprocess', 'infer', 'decode']
+    assert all(duration >= 0 for duration in perceived.stages_ms.values())
+
+
+def test_a_batch_of_different_sizes(pipeline):
+    small, large = pipeline.process([frame(64, 48), frame(640, 480)])
+    assert large.result.boxes == pytest.approx(small.result.boxes * 10)
+    assert len(pipeline.process([frame(64, 48)])) == 1
+
+
+def test_settings_change_between_frames(pipeline):
+    pipeline.set_class_filter(['dog'])
+    assert pipeline.process([frame(64, 48)])[0].result.class_ids.tolist() == [1]
+    pipeline.set_class_filter([])
+    assert len(pipeline.process([frame(64, 48)])[0].result) == 2
+    with pytest.raises(ModelSpecError, match='car, dog'):
+        pipeline.set_class_filter(['unicorn'])
+
+
+def test_a_bad_frame_is_refused_and_the_next_one_served(pipeline):
+    with pytest.raises(FrameError):
+        pipeline.process([Frame(np.zeros(3, np.uint8), 48, 64, 192, 'bgr8')])
+    assert len(pipeline.process([frame(64, 48)])[0].result) == 2
+
+
+def network(tmp_path, yaml='', **options):
+    outputs = {'output0': np.zeros((6, 8), np.float32)}
+    metadata = {'names': str(NAMES), 'family': 'yolov8', 'task': 'detect'}
+    write_constant_network(tmp_path / 'net.onnx', outputs, metadata=metadata, **options)
+    path = tmp_path / 'net.yaml'
+    path.write_text(f'onnx: net.onnx\n{yaml}')
+    return path
+
+
+def test_an_input_of_another_size_is_refused_at_once(tmp_path):
+    with pytest.raises(ModelFileError, match='32x32'):
+        open_pipeline(network(tmp_path, 'input: {size: [32, 32]}'))
+
+
+def test_an_input_of_an_unusable_type_is_refused_at_once(tmp_path):
+    with pytest.raises(ModelFileError, match='int64'):
+        open_pipeline(network(tmp_path, input_type=TensorProto.INT64))
+
+
+def test_other_class_counts_are_refused_at_once(tmp_path):
+    with pytest.raises(ModelOutputError, match='3'):
+        open_pipeline(network(tmp_path, 'classes: [car, dog, cat]'))
+
+
+@pytest.mark.parametrize('kind', [TensorProto.FLOAT16, TensorProto.UINT8])
+def test_other_input_types_are_served(tmp_path, kind):
+    pipeline = open_pipeline(network(tmp_path, input_type=kind))
+    assert len(pipeline.process([frame(64, 48)])[0].result) == 0

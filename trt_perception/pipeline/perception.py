@@ -1,0 +1,185 @@
+"""The main path: a camera's frame in, what is seen in it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_perception.decoding.protocol import Decoder, Result
+from trt_perception.decoding.registry import decoder_for
+from trt_perception.errors import ModelFileError
+from trt_perception.frames import Frame
+from trt_perception.model_spec import ModelSpec, load_model_spec
+from trt_perception.model_store import find_model
+from trt_perception.pipeline.stopwatch import Stopwatch
+from trt_perception.preprocessing.colour import to_bgr
+from trt_perception.preprocessing.letterbox import Preprocessor
+from trt_perception.results import DecodeSettings
+from trt_perception.runtime.protocol import Runtime
+from trt_perception.runtime.selection import BackendChoice, open_runtime
+
+
+@dataclass(frozen=True)
+class Perceived:
+    """What was found in one frame.
+
+    Attributes:
+        result: in the frame's own pixels.
+        image: uint8 [H, W, 3] BGR, the frame as it was looked at.
+        stages_ms: milliseconds that each stage took, in the order of the stages. In a batch,
+            the stages done together count whole for every frame: each had to wait for them.
+    """
+
+    result: Result
+    image: NDArray[np.uint8]
+    stages_ms: dict[str, float]
+
+
+class PerceptionPipeline:
+    """One model, ready to look at frames. Used by one thread at a time.
+
+    Attributes:
+        spec: the model.
+        settings: thresholds and class filter; may be replaced between two calls.
+        choice: the backend and the reason for it.
+    """
+
+    def __init__(self, spec: ModelSpec, runtime: Runtime, choice: BackendChoice) -> None:
+        """Put the parts together.
+
+        Args:
+            spec: the model.
+            runtime: its loaded network; closed by `close`.
+            choice: which backend that is, and why.
+
+        Raises:
+            ModelFileError: the network's input is not an image of the model's size.
+            ModelOutputError: its outputs are not those of the model's family.
+        """
+        self.spec = spec
+        self.choice = choice
+        self.settings = DecodeSettings(
+            spec.thresholds.score, spec.thresholds.iou, spec.thresholds.max_detections
+        )
+        self.runtime = runtime
+        self._input_dtype = _check_input(spec, runtime)
+        self._decoder: Decoder = decoder_for(spec, runtime.outputs)
+        self._preprocess = Preprocessor(spec.input, self._input_dtype)
+        self._tensor = self._allocate(1)
+
+    def process(self, frames: Sequence[Frame]) -> list[Perceived]:
+        """Look at a batch of frames, of one camera or of several, of any sizes.
+
+        Raises:
+            FrameError: a frame cannot be used.
+            InferenceError: the backend failed.
+            ModelOutputError: the network's outputs changed their shape.
+        """
+        if not frames:
+            return []
+        watch = Stopwatch()
+        images = [to_bgr(frame) for frame in frames]
+        watch.lap('convert')
+        if len(self._tensor) != len(images):
+            self._tensor = self._allocate(len(images))
+        letterboxes = [
+            self._preprocess(i, out) for i, out in zip(images, self._tensor, strict=True)
+        ]
+        watch.lap('preprocess')
+        outputs = self.runtime.infer({self.runtime.inputs[0].name: self._tensor})
+        watch.lap('infer')
+        results = self._decoder.decode(outputs, letterboxes, self.settings)
+        watch.lap('decode')
+        return [Perceived(r, i, dict(watch.laps_ms)) for r, i in zip(results, images, strict=True)]
+
+    def set_class_filter(self, names: Sequence[str]) -> None:
+        """Keep only the classes of these names; an empty sequence keeps all.
+
+        Raises:
+            ModelSpecError: a name is not a class of the model.
+        """
+        self.settings = replace(self.settings, class_filter=self.spec.class_filter(names))
+
+    def warm_up(self) -> None:
+        """Look at one grey frame, so that the first real one finds everything allocated.
+
+        Raises:
+            InferenceError, ModelOutputError: the network does not run or decode.
+        """
+        width, height = self.spec.input.size
+        self.process([Frame.from_bgr(np.full((height, width, 3), 114, np.uint8))])
+
+    def close(self) -> None:
+        """Free the network."""
+        self.runtime.close()
+
+    def _allocate(self, batch: int) -> NDArray[Any]:
+        width, height = self.spec.input.size
+        return np.empty((batch, 3, height, width), self._input_dtype)
+
+
+def open_pipeline(
+    model: str | Path,
+    *,
+    backend: str = 'auto',
+    precision: str = 'fp32',
+    threads: int | None = None,
+) -> PerceptionPipeline:
+    """Load a model and make sure that it runs.
+
+    Args:
+        model: a name in the package's `config/models`, or the path of a model YAML file.
+        backend: one of `runtime.selection.BACKENDS`.
+        precision: one of `runtime.selection.PRECISIONS`.
+        threads: CPU threads for one inference; None leaves the choice to the backend.
+
+    Raises:
+        ModelSpecError: the YAML file is missing or wrong.
+        ModelFileError: the ONNX file is missing or wrong, or its input does not fit.
+        ModelOutputError: its outputs are not those of its family.
+        BackendUnavailableError: the backend cannot run here.
+        ParameterError: a value is not allowed.
+        InferenceError: the network fails on its first frame.
+    """
+    spec = load_model_spec(find_model(model))
+    runtime, choice = open_runtime(spec.onnx, backend=backend, precision=precision, threads=threads)
+    try:
+        pipeline = PerceptionPipeline(spec, runtime, choice)
+        pipeline.warm_up()
+    except BaseException:
+        runtime.close()
+        raise
+    return pipeline
+
+
+def _check_input(spec: ModelSpec, runtime: Runtime) -> np.dtype[Any]:
+    """The type of the network's image input, once it is known to fit the model."""
+    if len(runtime.inputs) != 1:
+        names = ', '.join(tensor.name for tensor in runtime.inputs)
+        raise ModelFileError(
+            f'{spec.onnx}: has {len(runtime.inputs)} inputs ({names}); '
+            f'family {spec.family} takes one image'
+        )
+    tensor = runtime.inputs[0]
+    width, height = spec.input.size
+    wanted = (3, height, width)
+    fits = len(tensor.shape) == 4 and all(
+        have in (-1, want) for have, want in zip(tensor.shape[1:], wanted, strict=True)
+    )
+    if not fits:
+        raise ModelFileError(
+            f'{spec.onnx}: input {tensor.name} is {list(tensor.shape)}, but input.size '
+            f'{width}x{height} of model {spec.name} needs [batch, 3, {height}, {width}]. '
+            'Correct `input: size` in the model YAML, or export the network with that size'
+        )
+    if tensor.dtype not in (np.float32, np.float16, np.uint8):
+        raise ModelFileError(
+            f'{spec.onnx}: input {tensor.name} is of type {tensor.dtype}; '
+            'float32, float16 and uint8 are supported. Export it with one of these'
+        )
+    return tensor.dtype

@@ -1,0 +1,124 @@
+"""What a pipeline counts and times while it runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+REPLACED = 'replaced'
+"""Cause of a drop: a newer frame came while this one waited."""
+
+
+@dataclass(frozen=True)
+class StageLatency:
+    """Milliseconds that one stage took over the newest frames; `count` goes over all of them."""
+
+    stage: str
+    count: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A pipeline's figures at one moment.
+
+    Attributes:
+        frames_in: frames that arrived, since the start.
+        frames_out: frames whose result was handed on.
+        drops: how many frames were not worked on, by cause.
+        stages: in the order in which the frame passes them.
+        rate_hz: results a second, over the newest frames; 0 when none came lately.
+        newest_stamp_ns: stamp of the newest frame that was worked on; None before the first.
+    """
+
+    frames_in: int
+    frames_out: int
+    drops: Mapping[str, int]
+    stages: tuple[StageLatency, ...]
+    rate_hz: float
+    newest_stamp_ns: int | None
+
+
+@dataclass
+class _Window:
+    """The newest durations of one stage, and how many there ever were."""
+
+    newest: deque[float]
+    count: int = field(default=0)
+
+
+class PipelineStatistics:
+    """Counts frames and times stages. Any thread may call any method."""
+
+    def __init__(self, window: int = 256, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start from zero.
+
+        Args:
+            window: over how many of the newest frames the percentiles go.
+            clock: seconds, never going back.
+        """
+        self._lock = threading.Lock()
+        self._window = window
+        self._clock = clock
+        self._frames_in = 0
+        self._frames_out = 0
+        self._drops: Counter[str] = Counter()
+        self._stages: dict[str, _Window] = {}
+        self._finished: deque[float] = deque(maxlen=window)
+        self._newest_stamp_ns: int | None = None
+
+    def frame_in(self) -> None:
+        """A frame arrived."""
+        with self._lock:
+            self._frames_in += 1
+
+    def frame_dropped(self, cause: str) -> int:
+        """A frame was not worked on, for `cause`; returns how many were so far."""
+        with self._lock:
+            self._drops[cause] += 1
+            return self._drops[cause]
+
+    def frame_out(self, stages_ms: Mapping[str, float], stamp_ns: int) -> None:
+        """A frame's result was handed on; `stages_ms` in the order of the stages."""
+        with self._lock:
+            self._frames_out += 1
+            self._newest_stamp_ns = stamp_ns
+            self._finished.append(self._clock())
+            for stage, duration in stages_ms.items():
+                if stage not in self._stages:
+                    self._stages[stage] = _Window(deque(maxlen=self._window))
+                self._stages[stage].newest.append(duration)
+                self._stages[stage].count += 1
+
+    def snapshot(self) -> Snapshot:
+        """The figures now."""
+        with self._lock:
+            stages = {name: (list(w.newest), w.count) for name, w in self._stages.items()}
+            finished = list(self._finished)
+            now = self._clock()
+            counts = (self._frames_in, self._frames_out, dict(self._drops))
+            newest_stamp_ns = self._newest_stamp_ns
+        return Snapshot(
+            *counts,
+            tuple(_latency(name, values, count) for name, (values, count) in stages.items()),
+            _rate(finished, now),
+            newest_stamp_ns,
+        )
+
+
+def _latency(stage: str, values: list[float], count: int) -> StageLatency:
+    p50, p99 = np.percentile(values, (50, 99))
+    return StageLatency(stage, count, float(p50), float(p99))
+
+
+def _rate(finished: list[float], now: float, recent_s: float = 5.0) -> float:
+    recent = [moment for moment in finished if now - moment <= recent_s]
+    if len(recent) < 2 or recent[-1] <= recent[0]:
+        return 0.0
+    return (len(recent) - 1) / (recent[-1] - recent[0])
