@@ -1,0 +1,93 @@
+"""What the self-test says: of a machine without TensorRT, of a device, of a broken one."""
+
+from __future__ import annotations
+
+import pytest
+
+from building_cases import write_model
+from family_networks import FAMILIES
+from trt_perception.building.cpu_execution import for_onnxruntime, open_network
+from trt_perception.building.engine_opening import EngineDevice
+from trt_perception.building.precision import prepare_graph
+from trt_perception.building.selftest import selftest
+from trt_perception.errors import BackendUnavailableError, BuildCancelledError
+from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
+from trt_perception.runtime.tensorrt_flavour import find_flavour
+
+SIX = 'family: yolov8\nclasses: [a, b, c, d, e, f]\n'
+
+
+@pytest.fixture
+def model(tmp_path):
+    return str(write_model(tmp_path / 'model', FAMILIES['yolov8'](batch='batch'), SIX))
+
+
+@pytest.fixture
+def rtx():
+    try:
+        return find_flavour('tensorrt-rtx')
+    except BackendUnavailableError as error:
+        pytest.skip(str(error))
+
+
+def states(report):
+    return {check.what.partition(': ')[2]: check.state for check in report.checks}
+
+
+def test_nothing_to_check_is_no_failure(tmp_path):
+    report = selftest(tmp_path / 'engines', models=())
+    assert (report.checks, report.failed) == ([], False)
+
+
+def test_without_a_device_the_rest_is_checked(model, tmp_path):
+    if not all(obstacles(backend) for backend in ENGINE_BACKENDS):
+        pytest.skip('engines can be executed here')
+    told = []
+    report = selftest(tmp_path / 'engines', models=[model], precisions=['fp16'], tell=told.append)
+    found = states(report)
+    assert told == report.checks
+    assert found['gate'] == found['execute'] == 'not verified'
+    assert found['graph on the CPU'] == 'passed', report.checks
+    assert not report.failed
+
+
+def test_a_device_is_checked_from_build_to_latency(rtx, model, tmp_path):
+    onnx = tmp_path / 'model' / 'net.onnx'
+
+    def execute(plan, precision):
+        return open_network(for_onnxruntime(prepare_graph(onnx, precision).model), threads=1)
+
+    report = selftest(
+        tmp_path / 'engines',
+        models=[model],
+        precisions=['fp32'],
+        device=EngineDevice(rtx, None, execute, ('8.6',)),
+    )
+    assert set(states(report).values()) == {'passed'}, report.checks
+    assert list(states(report)) == ['build', 'cache hit', 'gate', 'execute', 'graph on the CPU']
+    details = {check.what.partition(': ')[2]: check.detail for check in report.checks}
+    assert 'layers' in details['build']
+    assert 'p50' in details['execute']
+
+
+def test_what_fails_is_said_and_the_rest_goes_on(rtx, model, tmp_path):
+    def execute(plan, precision):
+        raise RuntimeError('the device is on fire')
+
+    report = selftest(
+        tmp_path / 'engines',
+        models=['no_such_model', model],
+        precisions=['fp32', 'int8'],
+        device=EngineDevice(rtx, None, execute, ('8.6',)),
+    )
+    failed = {check.what: check.detail for check in report.checks if check.state == 'failed'}
+    assert 'no model' in failed['no_such_model fp32: model']
+    assert failed['net fp32: gate'] == 'RuntimeError: the device is on fire'
+    assert 'trt_perception calibrate' in failed['net int8: build']
+    assert states(report)['cache hit'] == 'passed'
+    assert report.failed
+
+
+def test_it_can_be_stopped(model, tmp_path):
+    with pytest.raises(BuildCancelledError):
+        selftest(tmp_path / 'engines', models=[model], cancelled=lambda: True)

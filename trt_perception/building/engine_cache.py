@@ -1,0 +1,390 @@
+"""Engines that have been built, kept in one private folder under the key of their identity.
+
+What it promises: an engine that comes out was stored whole, under exactly the identity that is
+asked for, by this user. Whatever else lies there is a reason, in words, to build again. And the
+cache never stands in the way: where it cannot be read or written, the engine is built all the
+same and the reason is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from trt_perception.building.engine_identity import EngineIdentity, differences
+from trt_perception.building.sealed_file import (
+    PARTIAL_SUFFIX,
+    open_private_file,
+    open_private_folder,
+    read_header,
+    read_sealed,
+    write_sealed,
+)
+from trt_perception.errors import BuildCancelledError, EngineFileError, ParameterError
+
+log = logging.getLogger(__name__)
+
+OVERRIDE = 'TRT_PERCEPTION_ENGINES'
+"""Environment variable that names another folder."""
+
+_LOCK = '.building.lock'
+_SUFFIX = '.engine'
+_NAME = re.compile(r'[0-9a-f]{64}\.engine')
+_POLL_S = 0.1
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """What a build delivers.
+
+    Attributes:
+        plan: the serialised engine.
+        facts: what the header shall say of it: seconds, memory, accuracy. Anything JSON can hold.
+    """
+
+    plan: bytes
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that may be deserialised.
+
+    Attributes:
+        plan: the serialised engine.
+        facts: what the build said of it.
+        origin: whether it came out of the cache.
+        reason: one line: why it was built, or where it was found.
+        path: where it is kept; None where it could not be.
+        warnings: why it could not be kept, and the like; each with its remedy.
+    """
+
+    plan: bytes
+    facts: dict[str, Any]
+    origin: Literal['cache', 'built']
+    reason: str
+    path: Path | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeptEngine:
+    """One line of a listing.
+
+    Attributes:
+        size_bytes: of the file.
+        last_used: seconds since the epoch.
+        label, identity, facts: from the header; '', None and {} where it is `damaged`.
+        damaged: why the file cannot be used, or ''. Only the header is looked at.
+    """
+
+    path: Path
+    size_bytes: int
+    last_used: float
+    label: str = ''
+    identity: EngineIdentity | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    damaged: str = ''
+
+
+def default_folder() -> Path:
+    """`TRT_PERCEPTION_ENGINES`, else `trt_perception/engines` in the user's cache folder.
+
+    Raises:
+        ParameterError: the user has no home folder.
+    """
+    override = os.environ.get(OVERRIDE)
+    if override:
+        return Path(override)
+    base = os.environ.get('XDG_CACHE_HOME', '')
+    if base.startswith('/'):
+        return Path(base) / 'trt_perception' / 'engines'
+    try:
+        return Path.home() / '.cache' / 'trt_perception' / 'engines'
+    except RuntimeError as error:
+        raise ParameterError(
+            f'this user has no home folder, so there is no place for engines. Set {OVERRIDE}'
+        ) from error
+
+
+class EngineCache:
+    """The engines in one folder. Several processes may use the same folder at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; it is made when the first engine is stored."""
+        self.folder = folder
+
+    def obtain(
+        self,
+        identity: EngineIdentity,
+        build: Callable[[], BuiltEngine],
+        *,
+        label: str,
+        on_wait: Callable[[str], None] = log.info,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Engine:
+        """The engine of an identity, from the cache or built and stored.
+
+        One build runs at a time among all processes that use the folder: a second one for the
+        same engine would be wasted, and one for another engine would disturb the timing by which
+        TensorRT chooses kernels. Who waited looks into the cache again.
+
+        Args:
+            identity: what the engine must be.
+            build: makes it. It is not called on a hit; what it raises is passed on.
+            label: the model's name, to find the engine that a changed one replaces.
+            on_wait: told, once, that another process builds.
+            cancelled: asked while waiting for another build.
+
+        Raises:
+            BuildCancelledError: `cancelled` said so.
+        """
+        found = self.find(identity, label)
+        if isinstance(found, Engine):
+            return found
+        warnings: list[str] = []
+        with self._build_lock(on_wait, cancelled) as locked:
+            found = self.find(identity, label)
+            if isinstance(found, Engine):
+                return found
+            log.info('building %s %s: %s', label, identity.precision, found)
+            built = build()
+            path = self._store(identity, built, label, locked, warnings)
+        return Engine(built.plan, built.facts, 'built', found, path, tuple(warnings))
+
+    def keep(self, identity: EngineIdentity, built: BuiltEngine, *, label: str) -> list[str]:
+        """Keep an engine, in place of the one of its identity if there is one.
+
+        Returns:
+            Why it could not be kept, with the remedy; [] if it is.
+        """
+        warnings: list[str] = []
+        self._store(identity, built, label, False, warnings)
+        return warnings
+
+    def find(self, identity: EngineIdentity, label: str) -> Engine | str:
+        """The engine of an identity, verified; or why there is none, in one line."""
+        name = identity.key + _SUFFIX
+        try:
+            with self._opened() as folder:
+                header, plan = _read_engine(folder, name)
+                if header.identity != identity:
+                    return f'{name} holds another engine than its name says'
+                return Engine(
+                    plan, header.facts, 'cache', f'found in {self.folder}', self.folder / name
+                )
+        except FileNotFoundError:
+            return self._why_missing(identity, label)
+        except EngineFileError as error:
+            return f'the kept engine is refused: {error}'
+        except OSError as error:
+            return f'{self.folder} cannot be read: {error.strerror or error}'
+
+    def entries(self) -> list[KeptEngine]:
+        """Every engine file in the folder, the last used first; [] if there is no folder.
+
+        Raises:
+            EngineFileError: the folder cannot be trusted.
+            OSError: it cannot be read.
+        """
+        try:
+            with self._opened() as folder:
+                names = filter(_NAME.fullmatch, os.listdir(folder))  # noqa: PTH208
+                kept = [entry for name in names if (entry := self._describe(folder, name))]
+        except FileNotFoundError:
+            return []
+        return sorted(kept, key=lambda entry: (-entry.last_used, entry.path))
+
+    def prune(
+        self, *, max_bytes: int | None = None, max_age_s: float | None = None, dry_run: bool = False
+    ) -> list[KeptEngine]:
+        """Delete what is damaged, then what is too old, then the longest unused until it fits.
+
+        Only files that this cache wrote are ever touched.
+
+        Args:
+            max_bytes: what may remain, in bytes; None: no limit.
+            max_age_s: seconds since the last use; None: no limit.
+            dry_run: only say what would be deleted.
+
+        Returns:
+            What was deleted.
+
+        Raises:
+            EngineFileError: the folder cannot be trusted.
+            OSError: it cannot be read or written.
+        """
+        gone, total, now = [], 0, time.time()
+        for entry in self.entries():
+            too_old = max_age_s is not None and now - entry.last_used > max_age_s
+            too_much = max_bytes is not None and total + entry.size_bytes > max_bytes
+            if entry.damaged or too_old or too_much:
+                gone.append(entry)
+            else:
+                total += entry.size_bytes
+        if not dry_run:
+            for entry in gone:
+                entry.path.unlink(missing_ok=True)
+        return gone
+
+    @contextlib.contextmanager
+    def _opened(self, *, create: bool = False) -> Iterator[int]:
+        folder = open_private_folder(self.folder, create=create)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _store(
+        self,
+        identity: EngineIdentity,
+        built: BuiltEngine,
+        label: str,
+        locked: bool,
+        warnings: list[str],
+    ) -> Path | None:
+        name = identity.key + _SUFFIX
+        header = {
+            'label': label,
+            'identity': msgspec.to_builtins(identity),
+            'facts': built.facts,
+            'built': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+        }
+        try:
+            with self._opened(create=True) as folder:
+                if locked:  # whoever wrote these is gone
+                    _remove_partial_files(folder)
+                write_sealed(folder, name, header, built.plan)
+        except (OSError, EngineFileError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            warnings.append(
+                f'the engine is used but not kept, so the next start builds it again: '
+                f'{self.folder}: {why}. Make room or rights there, or set {OVERRIDE}'
+            )
+            return None
+        return self.folder / name
+
+    def _why_missing(self, identity: EngineIdentity, label: str) -> str:
+        """What changed since the most similar engine of this model was built."""
+        try:
+            kept = [entry.identity for entry in self.entries() if entry.label == label]
+        except (OSError, EngineFileError):
+            kept = []
+        changes = [differences(other, identity) for other in kept if other]
+        if not changes:
+            return f'no engine of {label} was built here before'
+        nearest = min(changes, key=len)
+        more = f'; and {len(nearest) - 3} more' if len(nearest) > 3 else ''
+        return f'changed since the last engine of {label}: {"; ".join(nearest[:3])}{more}'
+
+    def _describe(self, folder: int, name: str) -> KeptEngine | None:
+        path = self.folder / name
+        try:
+            facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:  # deleted in the meantime
+            return None
+        entry = KeptEngine(path, facts.st_size, facts.st_mtime)
+        try:
+            header = _read_engine_header(folder, name)
+        except (OSError, EngineFileError) as error:
+            return KeptEngine(path, facts.st_size, facts.st_mtime, damaged=str(error))
+        return KeptEngine(
+            path, entry.size_bytes, entry.last_used, header.label, header.identity, header.facts
+        )
+
+    @contextlib.contextmanager
+    def _build_lock(
+        self, on_wait: Callable[[str], None], cancelled: Callable[[], bool]
+    ) -> Iterator[bool]:
+        """Holds the folder's lock, which the kernel frees when the process dies.
+
+        Yields whether it is held. It is not where the folder or its file system allows none;
+        the build then goes on without.
+        """
+        locked = False
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = stack.enter_context(self._opened(create=True))
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+                lock = os.open(_LOCK, flags, 0o600, dir_fd=folder)
+                stack.callback(os.close, lock)
+                locked = _wait_for_lock(lock, on_wait, cancelled)
+            except (OSError, EngineFileError) as error:
+                log.debug('no lock in %s: %s', self.folder, error)
+            yield locked
+
+
+class _EngineHeader(msgspec.Struct, frozen=True):
+    label: str
+    identity: EngineIdentity
+    facts: dict[str, Any]
+    built: str
+
+
+def _read_engine_header(folder: int, name: str) -> _EngineHeader:
+    file = open_private_file(folder, name)
+    try:
+        return _convert(read_header(file).header)
+    finally:
+        os.close(file)
+
+
+def _read_engine(folder: int, name: str) -> tuple[_EngineHeader, bytes]:
+    file = open_private_file(folder, name)
+    try:
+        header, plan = read_sealed(file)
+        with contextlib.suppress(OSError):  # for `prune`; a read-only folder keeps no record
+            os.utime(file)
+        return _convert(header), plan
+    finally:
+        os.close(file)
+
+
+def _convert(header: dict[str, Any]) -> _EngineHeader:
+    try:
+        return msgspec.convert(header, _EngineHeader)
+    except msgspec.ValidationError as error:
+        raise EngineFileError(f'written by another version of this package ({error})') from error
+
+
+def _wait_for_lock(
+    lock: int, on_wait: Callable[[str], None], cancelled: Callable[[], bool]
+) -> bool:
+    """True once the lock is held; False where the file system has no locks."""
+    told = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            raise
+        if not told:
+            on_wait('another process builds an engine here; waiting for it')
+            told = True
+        if cancelled():
+            raise BuildCancelledError('cancelled while another process was building an engine')
+        time.sleep(_POLL_S)
+
+
+def _remove_partial_files(folder: int) -> None:
+    """Delete what builds that were killed have left behind."""
+    for name in os.listdir(folder):
+        if name.startswith('.') and name.endswith(PARTIAL_SUFFIX):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)

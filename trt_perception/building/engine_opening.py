@@ -1,0 +1,137 @@
+"""Brings an engine of a model onto a device: out of the cache or built, gated, loaded."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trt_perception.building.engine_cache import BuiltEngine, Engine, EngineCache
+from trt_perception.building.engine_gate import EngineGate
+from trt_perception.building.engines import (
+    EngineRequest,
+    Wish,
+    building_gpu,
+    obtain_engine,
+    request_engine,
+)
+from trt_perception.building.opening import Watch
+from trt_perception.building.precision import PRECISIONS, Precision
+from trt_perception.errors import AccuracyError
+from trt_perception.model_spec import load_model_spec
+from trt_perception.pipeline.perception import PerceptionPipeline
+from trt_perception.runtime.gpu_probes import Gpu
+from trt_perception.runtime.protocol import Runtime
+from trt_perception.runtime.selection import BackendChoice
+from trt_perception.runtime.tensorrt_backend import TensorRTRuntime
+from trt_perception.runtime.tensorrt_flavour import Flavour, find_flavour
+
+
+@dataclass(frozen=True)
+class EngineDevice:
+    """What builds engines and executes them.
+
+    Attributes:
+        flavour: the TensorRT that builds.
+        gpu: what it builds for; None where `targets` names it.
+        execute: loads a plan of a precision.
+        targets: see `engines.Wish`.
+    """
+
+    flavour: Flavour
+    gpu: Gpu | None
+    execute: Callable[[bytes, Precision], Runtime]
+    targets: tuple[str, ...] = ()
+
+
+def this_device(backend: str) -> EngineDevice:
+    """This machine.
+
+    Args:
+        backend: one of `ENGINE_BACKENDS`.
+
+    Raises:
+        BackendUnavailableError: that TensorRT cannot be used.
+    """
+    flavour = find_flavour(backend)
+    execute = functools.partial(_execute, flavour)
+    return EngineDevice(flavour, building_gpu(), execute)
+
+
+def ladder(precision: str, fallback: str) -> tuple[Precision, ...]:
+    """The precisions to try one after the other: ('int8', 'fp16') for 'int8' and 'fp16'."""
+    falling = PRECISIONS[::-1]
+    start = next((i for i, name in enumerate(falling) if name == precision), 0)
+    end = next((i for i, name in enumerate(falling) if name == fallback), start)
+    return falling[start : max(start, end) + 1]
+
+
+def _execute(flavour: Flavour, plan: bytes, precision: Precision) -> Runtime:
+    return TensorRTRuntime(plan, flavour, precision)
+
+
+@dataclass(frozen=True)
+class EngineOpening:
+    """One model's way onto one device."""
+
+    device: EngineDevice
+    choice: BackendChoice
+    watch: Watch
+    cache: EngineCache
+
+    def open(self, model_yaml: Path, precisions: tuple[Precision, ...]) -> PerceptionPipeline:
+        """The model in the first of these precisions whose engine is accurate enough.
+
+        Raises:
+            AccuracyError: none is.
+            PerceptionError: see `opening.open_built_pipeline`.
+        """
+        spec = load_model_spec(model_yaml)
+        for precision in precisions:
+            wish = Wish(precision, targets=self.device.targets)
+            request = request_engine(spec, model_yaml, wish, self.device.flavour, self.device.gpu)
+            gate = EngineGate(spec, precision, request.ranges, self.device.execute)
+            engine = self._engine(request, gate)
+            try:
+                verified = gate.verdict(engine.facts['gate'])
+            except AccuracyError as error:
+                if precision == precisions[-1]:
+                    raise
+                self.watch.warn(f'falling back from {precision}: {error}')
+                continue
+            self.watch.tell(f'{spec.name} {precision}: {verified}')
+            runtime = self.device.execute(engine.plan, precision)
+            try:
+                pipeline = PerceptionPipeline(
+                    spec, runtime, replace(self.choice, verified=verified)
+                )
+                pipeline.warm_up()
+            except BaseException:
+                runtime.close()
+                raise
+            return pipeline
+        raise AssertionError('no precision to try')
+
+    def _engine(self, request: EngineRequest, gate: EngineGate) -> Engine:
+        """The engine, with figures of the gate if there can be any."""
+        engine = obtain_engine(
+            request, self.cache, control=self.watch.control, on_wait=self.watch.tell, gate=gate
+        )
+        what = f'{request.spec.name} {request.wish.precision}'
+        self.watch.tell(
+            f'engine of {what}: {engine.reason}'
+            if engine.origin == 'cache'
+            else f'engine of {what} built in {engine.facts["build_seconds"]} s: {engine.reason}'
+        )
+        warnings = list(engine.warnings)
+        if not engine.facts.get('gate'):  # it was built where it could not be executed
+            facts = {**engine.facts, 'gate': gate.measure(engine.plan)}
+            engine = replace(engine, facts=facts)
+            if facts['gate'] and engine.path is not None:
+                warnings += self.cache.keep(
+                    request.identity, BuiltEngine(engine.plan, facts), label=request.spec.name
+                )
+        for warning in warnings:
+            self.watch.warn(warning)
+        return engine

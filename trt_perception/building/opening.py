@@ -1,0 +1,119 @@
+"""Opens a model on the best backend that is present, and builds its engine where that is missing.
+
+This is what nodes and the command line use. `pipeline.perception.open_pipeline` is the part of it
+that runs a network as its file has it. What engines need is imported only for them, so that a
+node without them starts as quickly as before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trt_perception.building.build_progress import BuildControl
+from trt_perception.errors import BackendUnavailableError, ParameterError
+from trt_perception.model_store import find_model
+from trt_perception.pipeline.perception import PerceptionPipeline, open_pipeline
+from trt_perception.runtime.obstacles import ENGINE_BACKENDS
+from trt_perception.runtime.selection import BackendChoice, choose_backend
+
+if TYPE_CHECKING:
+    from trt_perception.building.engine_cache import EngineCache
+    from trt_perception.building.engine_opening import EngineDevice
+
+log = logging.getLogger(__name__)
+
+FALLBACKS = ('none', 'fp16', 'fp32')
+"""What `fallback` may be: the last precision that may be tried; 'none' allows only the first."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How opening is watched and stopped. The functions may be called from any thread.
+
+    Attributes:
+        control: of a build.
+        tell: told what happens, a line each.
+        warn: told what is not as it should be, with its remedy.
+    """
+
+    control: BuildControl = field(default_factory=BuildControl)
+    tell: Callable[[str], None] = log.info
+    warn: Callable[[str], None] = log.warning
+
+
+def open_built_pipeline(
+    model: str | Path,
+    *,
+    backend: str = 'auto',
+    precision: str = 'fp32',
+    fallback: str = 'none',
+    threads: int | None = None,
+    watch: Watch | None = None,
+    cache: EngineCache | None = None,
+    device: EngineDevice | None = None,
+) -> PerceptionPipeline:
+    """Load a model and make sure that it runs. Building an engine takes minutes.
+
+    Args:
+        model: a name in the package's `config/models`, or the path of a model YAML file.
+        backend: one of `runtime.selection.BACKENDS`.
+        precision: one of `runtime.selection.PRECISIONS`.
+        fallback: one of `FALLBACKS`, for an engine that is not accurate enough.
+        threads: CPU threads for one inference by onnxruntime; None leaves the choice to it.
+        watch: how a build is watched and stopped.
+        cache: where engines are kept; None: `engine_cache.default_folder`.
+        device: what builds and executes engines instead of this machine.
+
+    Raises:
+        AccuracyError: the engine differs too much from float32, and so does every precision
+            that `fallback` allows.
+        BuildCancelledError: `watch.control.cancelled` said so.
+        PerceptionError: see `open_pipeline`, `request_engine` and `obtain_engine`.
+    """
+    if fallback not in FALLBACKS:
+        raise ParameterError(f'fallback {fallback!r} is unknown; allowed: {", ".join(FALLBACKS)}')
+    watch = watch or Watch()
+    failed: dict[str, str] = {}
+    while True:
+        if device is not None:
+            choice = BackendChoice(device.flavour.name, 'its device was given')
+        else:
+            choice = choose_backend(backend, precision, without=failed)
+        if choice.backend not in ENGINE_BACKENDS:
+            pipeline = open_pipeline(model, backend=backend, precision=precision, threads=threads)
+            if pipeline.choice.backend == choice.backend:  # which says of engines, too, why not
+                pipeline.choice = choice
+            return pipeline
+        try:
+            precisions = (precision, fallback)
+            return _open_engine(find_model(model), choice, precisions, watch, cache, device)
+        except BackendUnavailableError as error:
+            # Only 'auto' may go on without an engine, and only where nobody asked for one.
+            if device is not None or backend != 'auto' or precision != 'fp32':
+                raise
+            failed[choice.backend] = str(error)
+            watch.warn(f'going on without {choice.backend}: {error}')
+
+
+def _open_engine(
+    model_yaml: Path,
+    choice: BackendChoice,
+    precisions: tuple[str, str],
+    watch: Watch,
+    cache: EngineCache | None,
+    device: EngineDevice | None,
+) -> PerceptionPipeline:
+    from trt_perception.building.engine_cache import EngineCache, default_folder
+    from trt_perception.building.engine_opening import EngineOpening, ladder, this_device
+
+    opening = EngineOpening(
+        device or this_device(choice.backend),
+        choice,
+        watch,
+        cache or EngineCache(default_folder()),
+    )
+    return opening.open(model_yaml, ladder(*precisions))

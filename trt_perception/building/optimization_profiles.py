@@ -1,0 +1,119 @@
+"""Which extents of a network's inputs an engine covers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from trt_perception.building.engine_identity import ShapeRange
+from trt_perception.errors import ParameterError
+
+Profile = Mapping[str, ShapeRange]
+"""The extents of every input, by its name."""
+
+
+def profiles_for(
+    inputs: Mapping[str, tuple[int, ...]],
+    size: tuple[int, int],
+    batch: tuple[int, int, int] | None,
+    origin: str,
+) -> tuple[Profile, ...]:
+    """The profile that opens the batch and fixes everything else; () if nothing is open.
+
+    Args:
+        inputs: shape of each input; -1 where an extent is open.
+        size: (width, height) that the pipeline feeds, for open extents of an image.
+        batch: least, best and largest; None is 1 if the network leaves it open.
+        origin: how errors call the model.
+
+    Raises:
+        ParameterError: a batch is asked for that the network does not have, or an extent is open
+            that is neither the batch nor the size of an image.
+    """
+    if batch and not 1 <= batch[0] <= batch[1] <= batch[2]:
+        shown = ':'.join(map(str, batch))
+        raise ParameterError(f'batch {shown}: it must be min <= opt <= max, each at least 1')
+    profile = {}
+    for name, shape in inputs.items():
+        if -1 not in shape and batch is None:
+            continue
+        profile[name] = ShapeRange(
+            *(_extents(name, shape, size, number, origin) for number in batch or (1, 1, 1))
+        )
+    if not profile:
+        return ()
+    check_profiles(inputs, (profile,), origin)
+    return () if all(-1 not in shape for shape in inputs.values()) else (profile,)
+
+
+def _extents(
+    name: str, shape: tuple[int, ...], size: tuple[int, int], batch: int, origin: str
+) -> tuple[int, ...]:
+    usual = (batch, -1, size[1], size[0]) if len(shape) == 4 else (batch,)
+    filled = []
+    for axis, extent in enumerate(shape):
+        value = batch if axis == 0 else extent
+        if value == -1:
+            value = usual[axis] if axis < len(usual) else -1
+        if value == -1:
+            raise ParameterError(
+                f'{origin}: input {name} {_shape(shape)} leaves axis {axis} open, which is neither '
+                'the batch nor the size of an image. Export the network with that axis fixed'
+            )
+        filled.append(value)
+    return tuple(filled)
+
+
+def check_profiles(
+    inputs: Mapping[str, tuple[int, ...]],
+    profiles: Sequence[Profile],
+    origin: str,
+) -> None:
+    """Make sure that optimisation profiles cover the open extents of a network.
+
+    Args:
+        inputs: shape of each input; -1 where an extent is open.
+        profiles: as the engine shall have them.
+        origin: how errors call the model.
+
+    Raises:
+        ParameterError: an open extent has no profile, a profile names no input of the network,
+            has another rank, changes a fixed extent, or is not min <= opt <= max.
+    """
+    for name, shape in inputs.items():
+        if -1 in shape and not all(name in profile for profile in profiles or ({},)):
+            raise ParameterError(
+                f'{origin}: input {name} {_shape(shape)} has open extents, so it needs an '
+                'optimisation profile. State the range, for example --batch 1:4:8, or export the '
+                'network with fixed extents'
+            )
+    for profile in profiles:
+        for name, extents in profile.items():
+            if name not in inputs:
+                raise ParameterError(
+                    f'{origin}: a profile names input {name}; there are: {", ".join(inputs)}'
+                )
+            _check_range(name, inputs[name], extents, origin)
+
+
+def _check_range(name: str, shape: tuple[int, ...], extents: ShapeRange, origin: str) -> None:
+    if not len(shape) == len(extents.min) == len(extents.opt) == len(extents.max):
+        raise ParameterError(
+            f'{origin}: input {name} {_shape(shape)} has {len(shape)} axes; the profile {extents} '
+            'must have as many'
+        )
+    for axis, fixed in enumerate(shape):
+        low, best, high = extents.min[axis], extents.opt[axis], extents.max[axis]
+        if not 1 <= low <= best <= high:
+            raise ParameterError(
+                f'{origin}: input {name}, axis {axis}: {low}:{best}:{high} must be '
+                'min <= opt <= max, each at least 1'
+            )
+        if fixed != -1 and not low == high == fixed:
+            raise ParameterError(
+                f'{origin}: input {name} {_shape(shape)} has axis {axis} fixed at {fixed}; '
+                f'{low}:{best}:{high} is not possible. Export the network with that axis open'
+            )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return '[' + ', '.join('?' if extent == -1 else str(extent) for extent in shape) + ']'
