@@ -1,0 +1,1 @@
+"""Measures models: average precision and intersection over union, several precisions at once."""
