@@ -1,0 +1,150 @@
+"""Who publishes the images, and what of it does not fit, is said in words."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+import rclpy
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage
+from vision_msgs.msg import Detection2DArray
+
+from nodes.colour_networks import NAMES, write_detect
+from nodes.graph import Camera, bgr_image
+from nodes.scenes import found, scene, three_boxes
+from trt_perception.nodes.frame_subscription import StampWatch
+from trt_perception.nodes.health import WARN
+
+ALL = bgr_image(scene(640, 480, *three_boxes(640, 480)))
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    return str(write_detect(tmp_path_factory.mktemp('models')))
+
+
+@pytest.fixture(scope='module')
+def node(graph, model):
+    with graph.running('detect_node', 'listener', {'model': model}, {'image': '/in'}) as node:
+        node.wait_state('active')
+        yield node
+
+
+@pytest.fixture
+def strangers(graph):
+    """Makes publishers of other nodes on the topic; they go after the test."""
+    made = []
+
+    def make(name, **arguments):
+        other = rclpy.create_node(name, context=graph.context)
+        made.append((other, Camera(graph, '/in', node=other, **arguments)))
+        return made[-1][1]
+
+    yield make
+    for other, camera in made:
+        camera.close()
+        other.destroy_node()
+    graph.wait_for(lambda: graph.node.count_publishers('/in') == 0, 'the end of the strangers')
+
+
+def test_no_publisher_is_said(node):
+    status = node.diagnostics(lambda s: 'nobody publishes /in' in s.message)
+    assert status.level == b'\x01'
+    assert 'sensor_msgs/msg/Image' in status.message
+
+
+def test_one_publisher_is_fine(node, strangers):
+    strangers('front_camera').matched()
+    assert node.diagnostics(lambda s: s.level == b'\x00').message == 'active'
+
+
+def test_frames_are_served_while_nobody_listens(node, strangers):
+    before = node.stats()
+    strangers('front_camera').matched().publish(ALL)
+    assert node.stats(lambda s: s.frames_out > before.frames_out).frames_failed == 0
+
+
+def test_two_publishers_are_named_and_both_served(graph, node, strangers):
+    front, rear = strangers('front_camera').matched(), strangers('rear_camera').matched()
+    status = node.diagnostics(lambda s: '2 publishers: /front_camera, /rear_camera' in s.message)
+    assert status.level == b'\x01'
+    answers = graph.collect(Detection2DArray, node.topic('detections')).matched()
+    for camera in (front, rear):
+        [message] = camera.show(ALL, answers)
+        assert set(found(message)) == set(NAMES)
+    answers.close()
+
+
+def test_images_of_another_type_are_named(node, strangers):
+    strangers('zipper', kind=CompressedImage)
+    words = '/zipper publishes sensor_msgs/msg/CompressedImage on /in, not sensor_msgs/msg/Image'
+    assert node.diagnostics(lambda s: words in s.message).level == b'\x01'
+    assert words in node.output()
+
+
+def test_a_quality_of_service_that_does_not_fit_is_explained(node, strangers):
+    strangers('hasty', reliability=ReliabilityPolicy.BEST_EFFORT)
+    status = node.diagnostics(lambda s: '/hasty offers a quality of service' in s.message)
+    assert status.level == b'\x01'
+    # It is read at the start: telling to set it would lead to a refusal.
+    assert 'Start this node with the parameter `reliability` at best_effort' in status.message
+    assert 'best_effort' in status.message
+
+
+@pytest.mark.parametrize(
+    'parameter',
+    [
+        {'reliability': 'best_effort'},
+        {'qos_overrides./in.subscription.reliability': 'best_effort'},
+    ],
+    ids=['parameter', 'override'],
+)
+def test_best_effort_images_are_heard_when_asked_for(graph, model, strangers, parameter):
+    parameters = {'model': model, **parameter}
+    with graph.running('detect_node', 'patient', parameters, {'image': '/in'}) as node:
+        node.wait_state('active')
+        camera = strangers('hasty', reliability=ReliabilityPolicy.BEST_EFFORT).matched()
+        answers = graph.collect(Detection2DArray, node.topic('detections')).matched()
+        [message] = camera.show(bgr_image(scene(64, 48, *three_boxes(64, 48))), answers)
+        assert message.header.frame_id == 'camera_optical'
+        assert node.diagnostics(lambda s: s.level == b'\x00').message == 'active'
+
+
+def test_silence_is_said_and_ends_with_the_next_image(graph, node, strangers):
+    camera = strangers('sleepy')
+    answers = graph.collect(Detection2DArray, node.topic('detections')).matched()
+    camera.matched()
+    camera.show(ALL, answers)
+    status = node.diagnostics(lambda s: 'no image on /in for' in s.message)
+    assert status.level == b'\x03'
+    camera.show(ALL, answers)
+    assert node.diagnostics(lambda s: s.level == b'\x00').message == 'active'
+    answers.close()
+
+
+def test_results_are_published_reliably_with_quality_of_service_parameters(graph, node):
+    [publisher] = graph.node.get_publishers_info_by_topic(node.topic('detections'))
+    assert publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    name = f'qos_overrides.{node.topic("detections")}.publisher.reliability'
+    assert node.get(name) == 'reliable'
+    assert node.get('qos_overrides./in.subscription.depth') == 1
+
+
+def test_no_stamp_is_no_oddity():
+    assert StampWatch().conditions() == []
+
+
+def test_odd_stamps_are_counted_and_spoken_of_for_a_while():
+    now = [0.0]
+    watch = StampWatch(clock=lambda: now[0])
+    for stamp_ns in (5, 6, 6, 0, 7):
+        watch.note(stamp_ns)
+    assert (watch.zero, watch.backward) == (1, 0)
+    watch.note(3)
+    watch.note(4)
+    assert (watch.zero, watch.backward) == (1, 1)
+    assert [c.level for c in watch.conditions()] == [WARN, WARN]
+    now[0] = 60.0
+    assert watch.conditions() == []

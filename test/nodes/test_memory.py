@@ -1,0 +1,51 @@
+"""The C library's thresholds."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from trt_perception.nodes.memory import keep_freed_memory
+
+FAULTS = (
+    'import os, resource, sys\n'
+    'from trt_perception.nodes.memory import keep_freed_memory\n'
+    'assert keep_freed_memory() is (sys.argv[1] == "kept")\n'
+    'faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n'
+    'bytearray(32 << 20); before = faults()\n'
+    'for _ in range(20): bytearray(b"x") * (32 << 20)\n'
+    'print(faults() - before)'
+)
+
+
+def page_faults(which: str, **variables: str) -> int:
+    """How many pages a process had to ask for, for 20 blocks of 32 MiB one after the other."""
+    done = subprocess.run(
+        [sys.executable, '-c', FAULTS, which],
+        capture_output=True,
+        text=True,
+        env={'PYTHONPATH': ':'.join(sys.path), **variables},
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize('name', ['MALLOC_ARENA_MAX', 'MALLOC_TRIM_THRESHOLD_'])
+def test_a_choice_of_the_user_stands(name):
+    assert not keep_freed_memory({name: '1'})
+
+
+def test_without_mallopt_nothing_is_done(monkeypatch):
+    monkeypatch.setattr(ctypes, 'CDLL', lambda name: object())
+    assert not keep_freed_memory({})
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has these thresholds')
+def test_memory_that_was_freed_is_used_again():
+    pages = (32 << 20) // 4096
+    assert page_faults('kept') < 5 * pages
+    assert page_faults('not kept', MALLOC_MMAP_THRESHOLD_='131072') > 15 * pages

@@ -1,0 +1,96 @@
+"""The process around a node."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+PROGRAM = """
+import sys, time
+from trt_perception.nodes.lifecycle import PerceptionNode
+from trt_perception.nodes.parameter_table import NodeParameters
+from trt_perception.nodes.running import run
+
+class Odd(PerceptionNode[NodeParameters]):
+    def __init__(self):
+        {making}
+        super().__init__('odd', NodeParameters)
+
+    def configure(self):
+        print('configuring', flush=True)
+        {configuring}
+
+sys.exit(run(Odd))
+"""
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> None:
+    while words not in (line := process.stdout.readline()):
+        assert line, f'not printed: {words}'
+
+
+@pytest.fixture
+def start(graph, tmp_path):
+    """Starts a node that does odd things, and waits until it has printed a line."""
+    started = []
+
+    def make(*, making='pass', configuring='pass', line='configuring') -> subprocess.Popen[str]:
+        program = tmp_path / 'odd_node.py'
+        program.write_text(PROGRAM.format(making=making, configuring=configuring))
+        process = subprocess.Popen(
+            [sys.executable, str(program)],
+            env=graph.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        read_until(process, line)
+        return process
+
+    yield make
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_callback_that_does_not_end_is_left_behind(start):
+    process = start(configuring='time.sleep(60)')
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert 'a callback does not end' in output
+
+
+def test_asking_again_ends_it_at_once(start):
+    process = start(configuring='time.sleep(60)')
+    began = time.monotonic()
+    while process.poll() is None and time.monotonic() - began < 20:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    assert process.returncode == 1
+
+
+def test_a_signal_while_the_node_is_made_waits_for_it(start):
+    process = start(making="print('making', flush=True); time.sleep(0.5)", line='making')
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert 'Traceback' not in output
+
+
+def test_a_fault_in_configure_is_logged_and_the_node_lives(start):
+    process = start(configuring='raise KeyError("a fault of ours")')
+    read_until(process, "cannot configure: KeyError: 'a fault of ours'")
+    read_until(process, 'in configure')
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0

@@ -1,0 +1,121 @@
+"""The choice of the transport: it must never override a user's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from trt_perception.nodes import transport
+from trt_perception.nodes.transport import PROFILE_VARIABLES, choose_transport
+
+CONFIG = Path(__file__).resolve().parents[2] / 'config'
+
+
+@pytest.fixture(autouse=True)
+def roomy(tmp_path, monkeypatch):
+    """Shared memory as on a usual machine, and a current folder without profiles."""
+    monkeypatch.setattr(transport, 'SHARED_MEMORY', tmp_path)
+    monkeypatch.setattr(transport, 'BYTES_A_PROCESS', 1)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('environment', 'names'),
+    [
+        ({}, PROFILE_VARIABLES),
+        ({'ROS_DISTRO': 'humble'}, ('FASTRTPS_DEFAULT_PROFILES_FILE',)),
+        ({'ROS_DISTRO': 'jazzy'}, ('FASTRTPS_DEFAULT_PROFILES_FILE',)),
+        ({'ROS_DISTRO': 'kilted'}, ('FASTDDS_DEFAULT_PROFILES_FILE',)),
+        ({'ROS_DISTRO': 'rolling'}, ('FASTDDS_DEFAULT_PROFILES_FILE',)),
+    ],
+    ids=lambda value: value.get('ROS_DISTRO', 'none') if isinstance(value, dict) else '',
+)
+def test_the_profile_is_named_as_the_distribution_reads_it(environment, names):
+    """Fast DDS 3 complains about the name that Fast DDS 2 reads."""
+    chosen = choose_transport(environment, 2)
+    assert set(chosen.variables) == set(names)
+    for name in names:
+        assert Path(chosen.variables[name]).samefile(CONFIG / 'fastdds_shm.xml')
+    assert 'shared memory' in chosen.reason
+
+
+@pytest.mark.parametrize(
+    ('variable', 'value'),
+    [
+        ('FASTDDS_DEFAULT_PROFILES_FILE', '/etc/own.xml'),
+        ('FASTRTPS_DEFAULT_PROFILES_FILE', '/etc/own.xml'),
+        ('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4'),
+        ('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp'),
+    ],
+)
+def test_a_choice_of_the_user_stands(variable, value):
+    chosen = choose_transport({variable: value}, 2)
+    assert chosen.variables == {}
+    assert variable in chosen.reason
+
+
+@pytest.mark.parametrize('rmw', ['rmw_fastrtps_cpp', 'rmw_fastrtps_dynamic_cpp', ''])
+def test_naming_fast_dds_is_no_other_choice(rmw):
+    assert choose_transport({'RMW_IMPLEMENTATION': rmw}, 2).variables
+
+
+def test_a_profile_in_the_current_folder_stands(tmp_path):
+    (tmp_path / 'DEFAULT_FASTRTPS_PROFILES.xml').write_text('<profiles/>')
+    assert choose_transport({}, 2).variables == {}
+
+
+def test_shared_memory_without_room_is_left_alone_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, 'BYTES_A_PROCESS', shutil.disk_usage(tmp_path).total)
+    chosen = choose_transport({}, 2)
+    assert chosen.variables == {}
+    assert '--shm-size' in chosen.reason
+    assert 'fastdds shm clean' in chosen.reason  # a killed process leaves its 64 MiB behind
+
+
+def test_no_shared_memory_at_all_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, 'SHARED_MEMORY', tmp_path / 'none')
+    assert 'cannot be used' in choose_transport({}, 2).reason
+
+
+def test_the_profile_keeps_udp_beside_shared_memory():
+    """So that other machines, and programs without the profile, are still reached."""
+    root = ElementTree.parse(CONFIG / 'fastdds_shm.xml').getroot()
+    schema = {'d': root.tag[1:].split('}')[0]}
+    kinds = {
+        d.findtext('d:transport_id', namespaces=schema): d.findtext('d:type', namespaces=schema)
+        for d in root.iterfind('.//d:transport_descriptor', schema)
+    }
+    used = [t.text for t in root.iterfind('.//d:userTransports/d:transport_id', schema)]
+    assert [kinds[name] for name in used] == ['SHM', 'UDPv4']
+    assert root.findtext('.//d:useBuiltinTransports', namespaces=schema) == 'false'
+
+
+def test_fast_dds_takes_the_profile(tmp_path):
+    """Its segment of 64 MiB appears while a participant lives."""
+    pytest.importorskip('rclpy', reason='needs ROS 2')
+    before = {path.name for path in Path('/dev/shm').iterdir()}
+    if shutil.disk_usage('/dev/shm').free < 2**28:
+        pytest.skip('/dev/shm is too small for the profile')
+    if 'fastrtps' not in os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'):
+        pytest.skip('another middleware than Fast DDS')
+    code = (
+        'import os, rclpy; rclpy.init(); node = rclpy.create_node("sizes")\n'
+        f'new = set(os.listdir("/dev/shm")) - {before!r}\n'
+        'print(max((os.stat(f"/dev/shm/{name}").st_size for name in new), default=0))'
+    )
+    named = dict.fromkeys(PROFILE_VARIABLES, str(CONFIG / 'fastdds_shm.xml'))
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        env=os.environ | named | {'ROS_DOMAIN_ID': '101'},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert int(done.stdout or 0) >= 64 * 2**20, done.stderr

@@ -1,0 +1,213 @@
+"""What the launch files have in common: their arguments, and how these reach the nodes.
+
+`launch` and `launch_ros` are imported where they are used, since an environment without them
+can still run the nodes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trt_perception.errors import ParameterError
+from trt_perception.model_store import PACKAGE, config_dirs
+from trt_perception.nodes.transport import choose_transport
+
+if TYPE_CHECKING:
+    from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+
+CAMERA, DETECT, SEGMENT, OVERLAY = 'camera_node', 'detect_node', 'segment_node', 'overlay_node'
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A launch argument; an empty default leaves the choice to the parameter files."""
+
+    description: str
+    default: str = ''
+    choices: tuple[str, ...] | None = None
+
+
+ARGUMENTS: Mapping[str, Argument] = {
+    'source': Argument(
+        'What the camera shows: synthetic, an image, a folder, a video, a device such as '
+        '/dev/video0, or a bag'
+    ),
+    'image': Argument(
+        'Topic of the camera images (sensor_msgs/Image); JPEG images are looked for beside it, '
+        'under /compressed',
+        'image',
+    ),
+    'detections': Argument(
+        'Topic of the detections; empty is detections under the name of the node. Nodes of Isaac '
+        'ROS read detections_output'
+    ),
+    'model': Argument(
+        'Model: a name in config/models, or the path of a model YAML file. Empty, like the '
+        'following: what the parameter files say'
+    ),
+    'segment_model': Argument('Model of the segmentation node, like the argument model'),
+    'params_file': Argument(
+        'YAML file with parameters, keyed by node name; they go before those installed in config/'
+    ),
+    'namespace': Argument('Namespace of the nodes and of all relative topics'),
+    'backend': Argument('What runs the networks: auto takes the best that is present'),
+    'precision': Argument(
+        'Number format of the networks: fp32, fp16 or int8. Engines are built at the first start'
+    ),
+    'fallback_precision': Argument(
+        'Last precision to fall back to where an engine is not accurate enough: fp16, fp32 or none'
+    ),
+    'overlay': Argument(
+        'Whether to start the overlay node, which draws the results', 'true', ('true', 'false')
+    ),
+    'log_level': Argument(
+        'Least severity of log lines', 'info', ('debug', 'info', 'warn', 'error', 'fatal')
+    ),
+    'use_sim_time': Argument(
+        'Whether time comes from the topic /clock', 'false', ('true', 'false')
+    ),
+}
+"""Every argument of the launch files, in the order in which they are listed."""
+
+_STREET_MODELS = ('street_detect', 'street_instance', 'street_semantic')
+"""Models whose colours the overlay knows besides those of the arguments."""
+
+_ENGINE = {name: name for name in ('backend', 'precision', 'fallback_precision')}
+
+_TAKEN_BY: Mapping[str, Mapping[str, str]] = {
+    CAMERA: {'source': 'source'},
+    DETECT: {'model': 'model', **_ENGINE},
+    SEGMENT: {'model': 'model', **_ENGINE},
+    OVERLAY: {},
+}
+"""Which parameter an argument sets in which node."""
+
+
+def arguments_of(nodes: Sequence[str]) -> list[str]:
+    """Names of the arguments of a launch file that starts `nodes`."""
+    left_out = set()
+    if CAMERA not in nodes:
+        left_out.add('source')
+    if not {DETECT, SEGMENT} <= set(nodes):
+        left_out.add('segment_model')
+    return [name for name in ARGUMENTS if name not in left_out]
+
+
+def launch_nodes(*nodes: str, overlay: bool) -> LaunchDescription:
+    """A launch description that starts `nodes`, and the overlay node where asked for.
+
+    Args:
+        nodes: some of `CAMERA`, `DETECT`, `SEGMENT`.
+        overlay: default of the argument of this name.
+    """
+    from launch import LaunchDescription
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    defaults = {'overlay': str(overlay).lower()}
+    declared = [
+        DeclareLaunchArgument(
+            name,
+            default_value=defaults.get(name, argument.default),
+            description=argument.description,
+            choices=argument.choices,
+        )
+        for name, argument in ARGUMENTS.items()
+        if name in arguments_of(nodes)
+    ]
+    start = OpaqueFunction(function=lambda context: _start(context, nodes))
+    return LaunchDescription([*declared, start])
+
+
+def _start(context: LaunchContext, nodes: Sequence[str]) -> list[LaunchDescriptionEntity]:
+    from launch.actions import LogInfo, SetEnvironmentVariable
+    from launch_ros.actions import Node
+
+    given = {name: context.launch_configurations[name] for name in arguments_of(nodes)}
+    started = [*nodes, OVERLAY] if given['overlay'] == 'true' else list(nodes)
+    # One more for whoever publishes or looks at the images.
+    transport = choose_transport(os.environ, len(started) + 1)
+    actions: list[LaunchDescriptionEntity] = [LogInfo(msg=transport.reason)]
+    actions += [SetEnvironmentVariable(*pair) for pair in transport.variables.items()]
+    for node in started:
+        actions.append(
+            Node(
+                package=PACKAGE,
+                executable=node,
+                name=node,
+                namespace=given['namespace'],
+                output='screen',
+                parameters=parameters_for(node, given, started),
+                remappings=remappings_for(node, given['image'], started, given['detections']),
+                ros_arguments=['--log-level', given['log_level']],
+            )
+        )
+    return actions
+
+
+def parameters_for(
+    node: str, given: Mapping[str, str], started: Sequence[str]
+) -> list[str | dict[str, Any]]:
+    """Parameter files and values of one node; later ones go before earlier ones.
+
+    Raises:
+        ParameterError: `params_file` is not a file, of which ROS 2 launch would only warn.
+    """
+    files = [d / f'{node.removesuffix("_node")}.yaml' for d in config_dirs()]
+    parameters: list[str | dict[str, Any]] = [str(f) for f in files if f.is_file()][:1]
+    if given['params_file']:
+        file = Path(given['params_file']).expanduser()
+        if not file.is_file():
+            raise ParameterError(
+                f'params_file: {file} is not a file; name a YAML file with parameters, or leave '
+                'the argument out'
+            )
+        parameters.append(str(file))
+    taken = dict(_TAKEN_BY[node])
+    if node == SEGMENT and DETECT in started:
+        taken['segment_model'] = taken.pop('model')
+    values: dict[str, Any] = {
+        taken[name]: text for name, text in given.items() if text and name in taken
+    }
+    models = [given[name] for name in ('model', 'segment_model') if given.get(name)]
+    if node == OVERLAY and models:
+        values['models'] = [*models, *_STREET_MODELS]
+    return [*parameters, {**values, 'use_sim_time': given['use_sim_time'] == 'true'}]
+
+
+def remappings_for(
+    node: str, image: str, started: Sequence[str], detections: str = ''
+) -> list[tuple[str, str]]:
+    """Which topics one node finds under which names.
+
+    Args:
+        node: the node.
+        image: topic of the camera images.
+        started: all nodes that are started.
+        detections: topic of the objects that are drawn as boxes; '' keeps its usual name.
+    """
+    remappings = [(f'image{ending}', f'{image}{ending}') for ending in ('', '/compressed')]
+    if node == CAMERA:
+        parent = image.rpartition('/')[0]
+        return [*remappings, ('camera_info', f'{parent}/camera_info' if parent else 'camera_info')]
+    objects = DETECT if DETECT in started else SEGMENT
+    if node == objects and detections:
+        remappings.append(('~/detections', detections))
+    if node != OVERLAY:
+        return remappings
+    remappings += [
+        ('detections', detections or f'{objects}/detections'),
+        ('detections_label_info', f'{objects}/label_info'),
+    ]
+    if SEGMENT in started:
+        remappings += [('mask', f'{SEGMENT}/mask'), ('label_info', f'{SEGMENT}/label_info')]
+    if {DETECT, SEGMENT} <= set(started):
+        # Those of an instance model; a semantic one publishes none.
+        remappings += [
+            ('instances', f'{SEGMENT}/detections'),
+            ('instances_label_info', f'{SEGMENT}/label_info'),
+        ]
+    return remappings

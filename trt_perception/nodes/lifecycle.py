@@ -1,0 +1,315 @@
+"""The base of every node: its life from unconfigured to finalized, and what it reports."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic
+
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+from std_srvs.srv import SetBool
+
+from trt_perception.errors import BuildCancelledError, PerceptionError
+from trt_perception.msg import PipelineStats
+from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
+from trt_perception.nodes.parameter_table import Parameters
+from trt_perception.nodes.parameters import DeclaredParameters
+from trt_perception.nodes.reports import (
+    Engine,
+    diagnostics_message,
+    engine_values,
+    pipeline_values,
+    stats_message,
+)
+from trt_perception.pipeline.statistics import PipelineStatistics
+
+REPORT_PERIOD_S = 1.0
+_CONFIGURED = ('inactive', 'active', 'activating', 'deactivating', 'cleaningup')
+
+
+class PerceptionNode(LifecycleNode, Generic[Parameters]):
+    """A lifecycle node that can start itself, be paused, and say how it is doing.
+
+    A node of the package derives from it and fills in four hooks. Each may raise a
+    PerceptionError, whose text then reaches the log and /diagnostics; the node stays alive and
+    can be configured again once the cause is mended.
+
+    - `configure`: read `parameters`, load what is needed, create publishers.
+    - `activate`: start taking or making images.
+    - `deactivate`: stop that. Also called after an `activate` that failed.
+    - `cleanup`: free everything `configure` made. Also called after one that failed half way,
+      so that it must bear with what is not there.
+
+    They run in the executor's thread, like all callbacks. `configure` may take minutes, where an
+    engine has to be built: other callbacks then wait, but reports go on. Whatever takes long asks
+    `stopping` and gives up by BuildCancelledError.
+
+    With `autostart` the node configures and activates itself once. A failure there is not tried
+    again by itself: a wrong model or parameter does not mend itself, and the log would fill up.
+
+    Attributes:
+        health: what went wrong lately.
+        statistics: counters and latencies since the activation.
+        enabled: False while paused through ~/enable.
+        doing: what `configure` does now, for /diagnostics; '' for nothing worth telling.
+        stopping: set when the process is about to end.
+        newest_age_s: from the stamp of the newest frame to its result; NaN before the first.
+    """
+
+    def __init__(self, name: str, kind: type[Parameters], **arguments: Any) -> None:
+        """Declare the parameters and start to report; nothing else happens before `configure`.
+
+        Args:
+            name: of the node, unless it is remapped.
+            kind: the struct of its parameters.
+            arguments: for rclpy's node.
+        """
+        super().__init__(name, **arguments)
+        self.health = Health(lambda text: self.get_logger().warning(text))
+        self.statistics = PipelineStatistics()
+        self.enabled = True
+        self.newest_age_s = math.nan
+        self.doing = ''
+        self.stopping = threading.Event()
+        self._declared = DeclaredParameters(
+            self,
+            kind,
+            configured=lambda: self.state in _CONFIGURED,
+            check=self.check_parameters,
+            changed=self.parameters_changed,
+        )
+        for slip in self._declared.unknown(list(getattr(self, '_parameter_overrides', ()))):
+            self.get_logger().warning(slip)
+        self._stats = self.create_publisher(PipelineStats, '~/stats', QoSProfile(depth=1))
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
+        )
+        self.create_service(SetBool, '~/enable', self._on_enable)
+        self._refuse_impossible_transitions()
+        # A steady clock: with use_sim_time and no /clock, ROS time never goes on.
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(REPORT_PERIOD_S, self.report, clock=self._steady)
+        self._start_timer = self.create_timer(0.0, self._start, clock=self._steady)
+
+    # What a node fills in
+
+    def configure(self) -> None:
+        """Load what is needed. Raises a PerceptionError where that cannot be done."""
+
+    def activate(self) -> None:
+        """Start taking or making images."""
+
+    def deactivate(self) -> None:
+        """Stop that; nothing of it goes on afterwards."""
+
+    def cleanup(self) -> None:
+        """Free what `configure` made, as far as it is there."""
+
+    def check_parameters(self, candidate: Parameters) -> None:
+        """Raise a PerceptionError if these values do not go together; each one is allowed."""
+
+    def parameters_changed(self, parameters: Parameters) -> None:
+        """Take over new values, after the check."""
+
+    def enabled_changed(self) -> None:
+        """Take over a new value of `enabled`."""
+
+    def engine(self) -> Engine:
+        """What runs."""
+        return Engine()
+
+    def conditions(self) -> Sequence[Condition]:
+        """What else is to be said in /diagnostics; called once a second while active."""
+        return ()
+
+    def diagnostic_values(self) -> Mapping[str, str]:
+        """More values for /diagnostics."""
+        return {}
+
+    # What a node finds here
+
+    @property
+    def parameters(self) -> Parameters:
+        """The values now, as a whole; may be read by any thread."""
+        return self._declared.current
+
+    @property
+    def state(self) -> str:
+        """'unconfigured', 'inactive', 'active', 'finalized', or a transition's state."""
+        machine = getattr(self, '_state_machine', None)  # absent while rclpy builds the node
+        return str(machine.current_state[1]) if machine else 'unconfigured'
+
+    def fill_parameters(self, values: Mapping[str, Any]) -> None:
+        """Give parameters that nobody set the value that holds for them."""
+        self._declared.fill(values)
+
+    def report(self) -> None:
+        """Publish ~/stats and /diagnostics now."""
+        now = self.get_clock().now().to_msg()
+        engine = self.engine()
+        snapshot = self.statistics.snapshot()
+        self._stats.publish(stats_message(now, engine, snapshot, self.newest_age_s))
+        values = {
+            'state': self._state_in_words(),
+            **engine_values(engine),
+            **pipeline_values(snapshot, self.newest_age_s, self.health.latest),
+            **self.diagnostic_values(),
+        }
+        name = f'{self.get_fully_qualified_name().lstrip("/")}: perception'
+        conditions = self._conditions()
+        self._diagnostics.publish(
+            diagnostics_message(now, name, values['state'], conditions, values)
+        )
+
+    def close(self) -> None:
+        """End the node's life in whatever state it is; the process may then end."""
+        if self.state in ('unconfigured', 'inactive', 'active'):
+            self.trigger_shutdown()
+        self.destroy_node()
+
+    # The life cycle, as rclpy calls it
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run `configure`."""
+
+        def checked() -> None:
+            self._declared.checked()
+            with self._reporting():
+                self.configure()
+
+        return self._mended(self._attempt('configure', checked, self.cleanup))
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run `activate`, with counters at zero."""
+        self.statistics = PipelineStatistics()
+        self.newest_age_s = math.nan
+        return self._mended(self._attempt('activate', self.activate, self.deactivate))
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run `deactivate`."""
+        return self._attempt('deactivate', self.deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run `cleanup`."""
+        return self._attempt('clean up', self.cleanup)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run what is left of `deactivate` and `cleanup`."""
+        if state.label == 'active':
+            self._attempt('deactivate', self.deactivate)
+        if state.label in ('active', 'inactive'):
+            self._attempt('clean up', self.cleanup)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything, so that the node can be configured again."""
+        self._attempt('deactivate', self.deactivate)
+        self._attempt('clean up', self.cleanup)
+        return TransitionCallbackReturn.SUCCESS
+
+    def _mended(self, done: TransitionCallbackReturn) -> TransitionCallbackReturn:
+        if done is TransitionCallbackReturn.SUCCESS:
+            self.health.mended()
+        return done
+
+    def _attempt(
+        self, what: str, hook: Callable[[], None], undo: Callable[[], None] | None = None
+    ) -> TransitionCallbackReturn:
+        try:
+            hook()
+            return TransitionCallbackReturn.SUCCESS
+        except BuildCancelledError as error:
+            self.get_logger().info(f'{what} given up: {error}')
+            text, trace = '', ''
+        except PerceptionError as error:
+            text, trace = f'cannot {what}: {error}', ''
+        except Exception as error:  # rclpy would swallow it without a word
+            text = f'cannot {what}: {type(error).__name__}: {error}'
+            trace = f'\n{traceback.format_exc()}'
+        if text:
+            self.get_logger().error(text + trace)
+            self.health.fault(text)
+        if undo is not None:
+            self._attempt(f'undo: {what}', undo)
+        return TransitionCallbackReturn.FAILURE
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Report from another thread, since the executor's has no time for its timer."""
+        done = threading.Event()
+
+        def report() -> None:
+            while not done.wait(REPORT_PERIOD_S):
+                self.report()
+
+        thread = threading.Thread(target=report, name='reports', daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            self.doing = ''
+
+    def _start(self) -> None:
+        self._start_timer.cancel()
+        if self.parameters.autostart and self.state == 'unconfigured':
+            if self.trigger_configure() is TransitionCallbackReturn.SUCCESS:
+                self.trigger_activate()
+            self.report()
+
+    def _refuse_impossible_transitions(self) -> None:
+        """Answer no to a transition that this state has not; rclpy raises in its callback."""
+        [service] = [s for s in self.services if s.srv_type is ChangeState]
+        change = service.callback
+
+        def answer(
+            request: ChangeState.Request, response: ChangeState.Response
+        ) -> ChangeState.Response:
+            possible = self._state_machine.available_transitions
+            wanted = request.transition
+            fits = [t for t in possible if wanted.label in ('', t[1])]
+            if wanted.label == '':
+                fits = [t for t in fits if t[0] == wanted.id]
+            if not fits:
+                names = sorted({t[1] for t in possible})
+                self.get_logger().warning(
+                    f'transition {wanted.label or wanted.id} refused: the node is '
+                    f'{self.state}; possible: {", ".join(names) or "none"}'
+                )
+                response.success = False
+                return response
+            answered: ChangeState.Response = change(request, response)
+            self.report()
+            return answered
+
+        service.callback = answer
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self.enabled = request.data
+        self.enabled_changed()
+        response.success = True
+        response.message = self._state_in_words()
+        self.get_logger().info(response.message)
+        self.report()
+        return response
+
+    def _state_in_words(self) -> str:
+        return self.state if self.enabled else f'{self.state}, paused by ~/enable'
+
+    def _conditions(self) -> list[Condition]:
+        if self.doing:
+            return [Condition(WARN, self.doing)]
+        if self.state != 'active':
+            fault = self.health.condition()
+            return [fault] if fault and fault.level == ERROR else []
+        ours = [Condition(OK, self._state_in_words()), *self.conditions()]
+        failing = self.health.condition()
+        return [failing, *ours] if failing else ours

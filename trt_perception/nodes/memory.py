@@ -1,0 +1,30 @@
+"""Keeps the C library from giving an image's memory back to the system after each frame."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_THRESHOLD = 2**30
+"""Bytes. Smaller blocks come from the heap, and the heap keeps up to so much that is free."""
+
+
+def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
+    """Raise glibc's thresholds, since each image would else map and unmap fresh pages.
+
+    Args:
+        environment: any variable MALLOC_... in it is the user's own choice, and stands.
+
+    Returns:
+        Whether the thresholds were raised: not where the C library has none.
+    """
+    if any(name.startswith('MALLOC_') for name in environment):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return all(mallopt(option, _THRESHOLD) for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))

@@ -1,0 +1,118 @@
+"""What a node reports of itself at 1 Hz: the messages on ~/stats and /diagnostics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from trt_perception.errors import FrameError
+from trt_perception.msg import PipelineStats, StageLatency
+from trt_perception.nodes.health import OK, Condition
+from trt_perception.pipeline.statistics import Snapshot
+
+FAILURES = frozenset((*FrameError.CAUSES, 'inference', 'model_output', 'internal'))
+"""Causes of drops which mean that a frame could not be used; the others were choices."""
+
+_LEVELS = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs, in words; all empty in a node that runs no network or is not configured."""
+
+    model: str = ''
+    backend: str = ''
+    reason: str = ''
+    precision: str = ''
+    fingerprint: str = ''
+    verified: str = ''
+
+
+def stats_message(
+    stamp: Time, engine: Engine, snapshot: Snapshot, newest_age_s: float
+) -> PipelineStats:
+    """The message on ~/stats; see its definition for the meaning of each field."""
+    message = PipelineStats(
+        model=engine.model,
+        backend=engine.backend,
+        precision=engine.precision,
+        engine_fingerprint=engine.fingerprint,
+        frames_in=snapshot.frames_in,
+        frames_out=snapshot.frames_out,
+        frames_dropped=sum(snapshot.drops.values()),
+        frames_failed=sum(n for cause, n in snapshot.drops.items() if cause in FAILURES),
+        drop_causes=list(snapshot.drops),
+        drop_counts=list(snapshot.drops.values()),
+        rate_hz=snapshot.rate_hz,
+        newest_age_s=newest_age_s,
+        stages=[
+            StageLatency(stage=s.stage, count=s.count, p50_ms=s.p50_ms, p99_ms=s.p99_ms)
+            for s in snapshot.stages
+        ],
+    )
+    message.header.stamp = stamp
+    return message
+
+
+def diagnostics_message(
+    stamp: Time,
+    name: str,
+    state: str,
+    conditions: Sequence[Condition],
+    values: Mapping[str, str],
+) -> DiagnosticArray:
+    """The message on /diagnostics: the worst level, and every text that has it or is above OK."""
+    level = max((condition.level for condition in conditions), default=OK)
+    ordered = sorted(conditions, key=lambda condition: -condition.level)
+    text = '; '.join(condition.text for condition in ordered) or state
+    status = DiagnosticStatus(
+        level=_LEVELS[level],
+        name=name,
+        message=text,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+    message = DiagnosticArray(status=[status])
+    message.header.stamp = stamp
+    return message
+
+
+def engine_values(engine: Engine) -> dict[str, str]:
+    """What runs, for /diagnostics; empty where nothing does."""
+    if not engine.model:
+        return {}
+    values = {
+        'model': engine.model,
+        'backend': engine.backend,
+        'backend reason': engine.reason,
+        'precision': engine.precision,
+        'engine fingerprint': engine.fingerprint,
+    }
+    return {**values, 'compared with float32': engine.verified} if engine.verified else values
+
+
+def pipeline_values(snapshot: Snapshot, newest_age_s: float, latest: str) -> dict[str, str]:
+    """The figures, for /diagnostics."""
+    values = {
+        'rate': f'{snapshot.rate_hz:.1f} Hz',
+        'frames in': str(snapshot.frames_in),
+        'frames out': str(snapshot.frames_out),
+        **{f'dropped, {cause}': str(count) for cause, count in _sorted(snapshot.drops)},
+        **{f'{s.stage} p50 / p99': f'{s.p50_ms:.2f} / {s.p99_ms:.2f} ms' for s in snapshot.stages},
+        'latest error': latest,
+    }
+    if math.isfinite(newest_age_s):
+        values['age of the newest result'] = f'{newest_age_s * 1e3:.1f} ms'
+    return values
+
+
+def _sorted(drops: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    return sorted(drops.items())
