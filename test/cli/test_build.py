@@ -1,0 +1,118 @@
+import fcntl
+import signal
+import time
+
+import pytest
+
+from building_cases import finish, start_python, write_model
+from family_networks import FAMILIES, Net
+from trt_perception.building.engine_cache import OVERRIDE, EngineCache
+from trt_perception.cli.main import main
+from trt_perception.errors import BackendUnavailableError
+from trt_perception.runtime.tensorrt_flavour import find_flavour
+
+
+@pytest.fixture
+def engines(tmp_path, monkeypatch):
+    folder = tmp_path / 'engines'
+    monkeypatch.setenv(OVERRIDE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path):
+    return str(write_model(tmp_path / 'model', FAMILIES['yolov8'](batch='batch')))
+
+
+@pytest.fixture
+def rtx():
+    try:
+        find_flavour('tensorrt-rtx')
+    except BackendUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'match'),
+    [
+        (['--batch', '4:1'], 'MIN:OPT:MAX'),
+        (['--workspace', 'much'], 'not a size'),
+        (['--level', 'high'], 'invalid int'),
+    ],
+)
+def test_what_cannot_be_read_is_refused(model, engines, capsys, arguments, match):
+    with pytest.raises(SystemExit):
+        main(['build', model, *arguments])
+    assert match in capsys.readouterr().err
+
+
+def test_an_unknown_model_is_named(engines, tmp_path, capsys):
+    assert main(['build', str(tmp_path / 'gone.yaml')]) == 2
+    assert 'gone.yaml: no such model file' in capsys.readouterr().err
+
+
+def test_builds_then_finds_what_was_built(rtx, model, engines, capsys):
+    arguments = ['build', model, '--precision', 'fp32', '--compute-capability', '8.6', '--quiet']
+    assert main(arguments) == 0
+    first = capsys.readouterr().out
+    assert 'net fp32: built in' in first
+    assert 'no engine of net was built here before' in first
+    assert 'for compute capability 8.6' in first
+    assert main(arguments) == 0
+    assert 'net fp32: was built before' in capsys.readouterr().out
+    assert main([*arguments, '--batch', '1:4:8']) == 0
+    assert 'changed since the last engine of net: optimisation profile' in capsys.readouterr().out
+    assert len(EngineCache(engines).entries()) == 2
+
+
+def test_what_is_wrong_is_said_with_the_remedy(rtx, model, engines, capsys):
+    for arguments, match in (
+        (['--flavour', 'tensorrt-rtx'], '--compute-capability'),
+        (['--compute-capability', '8.7'], 'need TensorRT itself'),
+        (['--compute-capability', '8.6', '--level', '9'], 'builder level 9'),
+        (['--compute-capability', '8.6', '--precision', 'fp12'], 'fp12'),
+        (['--compute-capability', '8.6', '--precision', 'int8'], 'trt_perception calibrate'),
+        (['--compute-capability', '8.6', '--flavour', 'onnx'], 'tensorrt-rtx'),
+    ):
+        assert main(['build', model, '--quiet', *arguments]) == 2
+        assert match in capsys.readouterr().err
+    assert EngineCache(engines).entries() == []
+
+
+def deep_network():
+    net = Net(size=(64, 64))
+    x = 'images'
+    for number in range(300):
+        x = net.conv(x, 16 + number % 7 * 4)
+    return net.model({net.conv(x, 6, 1, act='none'): (6, 64, 64)})
+
+
+COMMAND = 'import sys; from trt_perception.cli.main import main; sys.exit(main(sys.argv[1:]))'
+
+
+def test_ctrl_c_stops_a_build_and_leaves_nothing(rtx, tmp_path, engines):
+    yaml = 'family: semantic\nclasses: [a, b, c, d, e, f]\n'
+    model = write_model(tmp_path / 'model', deep_network(), yaml)
+    arguments = ('build', model, '-p', 'fp32', '--compute-capability', '8.6')
+    process = start_python(COMMAND, *arguments)
+    wait_for_builder(engines / '.building.lock', process)
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=60)
+    assert (process.returncode, output) == (130, ''), error
+    assert 'Traceback' not in error
+    assert [path.name for path in engines.iterdir()] == ['.building.lock']
+    assert 'built in' in finish(start_python(COMMAND, *arguments))
+
+
+def wait_for_builder(lock, process):
+    """Return once another process holds the lock."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if lock.exists():
+            with lock.open('r+') as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return
+        time.sleep(0.001)
+    raise AssertionError('nobody builds')

@@ -1,0 +1,75 @@
+import json
+import os
+import time
+
+import pytest
+
+from building_cases import ORIN, changed
+from trt_perception.building.engine_cache import OVERRIDE, BuiltEngine, EngineCache
+from trt_perception.cli.main import main
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(OVERRIDE, str(tmp_path / 'engines'))
+    return EngineCache(tmp_path / 'engines')
+
+
+def keep(cache, *levels):
+    for level in levels:
+        identity = changed(ORIN, optimization_level=level)
+        path = cache.obtain(identity, lambda: BuiltEngine(bytes(5000)), label='street').path
+        os.utime(path, (time.time() - 86400 * (10 - level),) * 2)
+
+
+def test_an_empty_cache_is_listed(cache, capsys):
+    assert main(['cache', 'list']) == 0
+    assert capsys.readouterr().out == f'0 engines, 0 B, in {cache.folder}\n'
+    assert main(['cache', 'list', '--json']) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_lists_what_is_kept(cache, capsys):
+    keep(cache, 1, 3)
+    (cache.folder / ('0' * 64 + '.engine')).write_bytes(b'rubbish')
+    assert main(['cache', 'list']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith('3 engines')
+    assert lines[1].split()[:4] == ['model', 'precision', 'batch', 'built']
+    assert 'not an engine file of this package' in lines[2] or 'damaged' in lines[2]
+    assert lines[3].split()[:6] == ['street', 'int8', '1:4:8', 'tensorrt', '10.3.0.30', 'Orin']
+    assert '7 d' in lines[3]
+    assert '9 d' in lines[4]
+
+
+def test_json_holds_everything(cache, capsys):
+    keep(cache, 1)
+    assert main(['cache', 'list', '--json']) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry['identity']['gpu']['compute_capability'] == '8.7'
+    assert entry['path'].endswith('.engine')
+
+
+def test_prunes_by_age_and_size(cache, capsys):
+    keep(cache, 1, 2, 3)
+    assert main(['cache', 'prune', '--max-age', '8d', '--dry-run']) == 0
+    assert 'would be deleted' in capsys.readouterr().out
+    assert len(cache.entries()) == 3
+    # 9 and 8 days and some seconds old
+    assert main(['cache', 'prune', '--max-age', '8d']) == 0
+    assert '2 engines' in capsys.readouterr().out
+    assert main(['cache', 'prune', '--max-size', '1kB']) == 0
+    assert cache.entries() == []
+
+
+def test_a_folder_that_others_can_write_is_refused(cache, capsys):
+    keep(cache, 1)
+    cache.folder.chmod(0o777)
+    assert main(['cache', 'list']) == 2
+    assert 'chmod 700' in capsys.readouterr().err
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path, capsys):
+    (tmp_path / 'file').touch()
+    assert main(['cache', '--engines', str(tmp_path / 'file'), 'list']) == 2
+    assert 'file: Not a directory' in capsys.readouterr().err

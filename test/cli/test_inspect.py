@@ -1,0 +1,69 @@
+"""Descriptions of files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from building.calibrated import minmax_ranges, noise
+from family_networks import write_family
+from trt_perception.building.calibration_exchange import export_cache
+from trt_perception.building.calibration_ranges import write_ranges
+from trt_perception.building.calibration_text import write_calibration_text
+from trt_perception.building.precision import prepare_graph
+from trt_perception.cli import inspect
+from trt_perception.errors import PerceptionError
+
+
+@pytest.fixture
+def described(capsys):
+    def describe(file):
+        assert inspect.run(argparse.Namespace(file=file, json=True)) == 0
+        content = json.loads(capsys.readouterr().out)
+        assert inspect.run(argparse.Namespace(file=file, json=False)) == 0
+        return content, capsys.readouterr().out
+
+    return describe
+
+
+@pytest.mark.parametrize('content', [b'', b'{}', b'nothing known', bytes(5000)])
+def test_files_of_no_known_kind_are_refused(tmp_path, content):
+    (tmp_path / 'file').write_bytes(content)
+    with pytest.raises(PerceptionError, match='file: '):
+        inspect.run(argparse.Namespace(file=tmp_path / 'file', json=False))
+    with pytest.raises(PerceptionError, match='cannot be read'):
+        inspect.run(argparse.Namespace(file=tmp_path / 'none', json=False))
+
+
+def test_a_network_and_its_int8_version(tmp_path, described):
+    path = write_family(tmp_path / 'net.onnx', 'ddrnet', batch='batch')
+    content, text = described(path)
+    assert content['inputs'] == ['images float32 ?x3x96x128']
+    assert content['int8 share'] == 0
+    assert 'weighted layers (25)' in text
+    graph = prepare_graph(path, 'int8', minmax_ranges(path, noise(1)))
+    (tmp_path / 'int8.onnx').write_bytes(graph.model)
+    content, _ = described(tmp_path / 'int8.onnx')
+    assert content['int8 share'] == pytest.approx(graph.int8_share, abs=1e-4)
+    floating = {row['node'] for row in content['weighted layers'] if not row['int8']}
+    assert floating == set(graph.float_nodes)
+
+
+def test_both_kinds_of_calibration(tmp_path, described):
+    path = write_family(tmp_path / 'net.onnx', 'unet')
+    ranges = minmax_ranges(path, noise(1))
+    write_ranges(tmp_path / 'net.json', ranges)
+    content, text = described(tmp_path / 'net.json')
+    assert content['kind'] == 'calibration file'
+    assert content['onnx sha256'] == ranges.onnx_sha256
+    assert f'tensors ({len(ranges.tensors)})' in text
+    cache = export_cache(ranges, '100300')
+    (tmp_path / 'cache').write_bytes(write_calibration_text(cache))
+    content, _ = described(tmp_path / 'cache')
+    assert content['algorithm'] == 'MinMaxCalibration'
+    found = {row['tensor']: row['range'] for row in content['tensors']}
+    assert found == {n: pytest.approx(e.range, rel=1e-6) for n, e in ranges.tensors.items()}
+    assert np.isfinite(list(found.values())).all()

@@ -1,0 +1,108 @@
+"""`trt_perception cache`: which engines are kept, and deleting them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trt_perception.cli.quantities import age_in_seconds, shown_age, shown_bytes, size_in_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trt_perception.building.engine_cache import EngineCache, KeptEngine
+
+
+def describe() -> str:
+    """One line for the help text."""
+    return 'List the engines that were built, or delete old ones.'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do, and what to delete."""
+    parser.add_argument('--engines', type=Path, metavar='DIR', help='where engines are kept')
+    actions = parser.add_subparsers(dest='action', metavar='list|prune', required=True)
+    listing = actions.add_parser('list', help='list the engines, the last used first')
+    listing.add_argument('--json', action='store_true', help='print JSON, for programs')
+    pruning = actions.add_parser(
+        'prune', help='delete damaged engines, and those too old or too many'
+    )
+    pruning.add_argument('--max-size', type=size_in_bytes, metavar='SIZE', help='keep at most 2GB')
+    pruning.add_argument(
+        '--max-age', type=age_in_seconds, metavar='AGE', help='delete what was not used for 30d'
+    )
+    pruning.add_argument('--dry-run', action='store_true', help='only say what would be deleted')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List or prune."""
+    from trt_perception.building.engine_cache import EngineCache, default_folder
+    from trt_perception.errors import EngineFileError
+
+    cache = EngineCache(arguments.engines or default_folder())
+    try:
+        return _prune(cache, arguments) if arguments.action == 'prune' else _list(cache, arguments)
+    except OSError as error:
+        raise EngineFileError(
+            f'{cache.folder}: {error.strerror or error}. Check its rights, or name another folder '
+            'with --engines'
+        ) from error
+
+
+def _list(cache: EngineCache, arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    kept = cache.entries()
+    if arguments.json:
+        print(msgspec.json.encode(kept, enc_hook=str).decode())
+        return 0
+    print(f'{len(kept)} engines, {shown_bytes(sum(e.size_bytes for e in kept))}, in {cache.folder}')
+    if kept:
+        print(_table(kept))
+    return 0
+
+
+def _prune(cache: EngineCache, arguments: argparse.Namespace) -> int:
+    gone = cache.prune(
+        max_bytes=arguments.max_size, max_age_s=arguments.max_age, dry_run=arguments.dry_run
+    )
+    word = 'would be deleted' if arguments.dry_run else 'deleted'
+    print(f'{len(gone)} engines, {shown_bytes(sum(e.size_bytes for e in gone))}, {word}')
+    if gone:
+        print(_table(gone))
+    return 0
+
+
+def _table(kept: Sequence[KeptEngine]) -> str:
+    import time
+
+    from trt_perception.cli.tables import aligned
+
+    rows = [('model', 'precision', 'batch', 'built by', 'for', 'size', 'last used', 'key')]
+    for entry in kept:
+        used = shown_age(time.time() - entry.last_used)
+        size, key = shown_bytes(entry.size_bytes), entry.path.stem[:12]
+        identity = entry.identity
+        if identity is None:
+            rows.append(('-', '-', '-', entry.damaged[:60], '-', size, used, key))
+            continue
+        device = identity.gpu.name if identity.gpu else ' '.join(identity.targets)
+        batch = ' '.join(
+            ':'.join(str(shape[0]) for shape in (extents.min, extents.opt, extents.max))
+            for profile in identity.profiles
+            for extents in profile.values()
+        )
+        rows.append(
+            (
+                entry.label,
+                identity.precision,
+                batch or 'fixed',
+                f'{identity.tensorrt.flavour} {identity.tensorrt.version}',
+                device,
+                size,
+                used,
+                key,
+            )
+        )
+    return aligned(rows, '<<<<<>><')

@@ -1,0 +1,72 @@
+"""`trt_perception detect`: the pipeline over an image, a folder, a video, a bag or the street."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from trt_perception.cli.numbers import rate, share, size, whole
+
+
+def describe() -> str:
+    """One line for the help text."""
+    return 'Run a model over images, a video, a camera or a bag; write pictures and JSON.'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The input, the model, and what may be changed."""
+    parser.add_argument(
+        'input',
+        metavar='INPUT',
+        help='an image, a folder of images, a video, a bag, a camera (/dev/video0), '
+        'synthetic, synthetic:SEED or synthetic:SPLIT',
+    )
+    parser.add_argument(
+        '--model', '-m', required=True, help='name (see `trt_perception models`) or a YAML file'
+    )
+    parser.add_argument(
+        '--out',
+        '-o',
+        type=Path,
+        default=Path('out/detect'),
+        metavar='DIR',
+        help='folder for the results, which may be overwritten; default %(default)s',
+    )
+    model = parser.add_argument_group('model')
+    model.add_argument('--backend', default='auto', help='default %(default)s')
+    model.add_argument(
+        '--precision', default='fp32', help='fp32, fp16 or int8; default %(default)s'
+    )
+    model.add_argument(
+        '--fallback-precision',
+        default='none',
+        metavar='PRECISION',
+        help='last one to fall back to where an engine is not accurate enough; default none',
+    )
+    model.add_argument('--threads', type=whole, metavar='N', help='CPU threads for inference')
+    model.add_argument('--score', type=share, help="lowest score, 0 to 1; default: the model's")
+    model.add_argument('--iou', type=share, help='overlap for suppression, 0 to 1')
+    model.add_argument('--max-detections', type=whole, metavar='N', help='per image')
+    model.add_argument('--classes', metavar='A,B', help='keep only these classes')
+    source = parser.add_argument_group('input')
+    source.add_argument('--limit', type=whole, metavar='N', help='stop after N frames')
+    source.add_argument('--topic', help='image topic of a bag with several')
+    source.add_argument('--size', type=size, metavar='WxH', help='resize or render the images')
+    source.add_argument('--rate', type=rate, metavar='HZ', help='frames per second of the video')
+    output = parser.add_argument_group('output')
+    output.add_argument('--no-pictures', action='store_true', help='write JSON and masks only')
+    output.add_argument(
+        '--video-width',
+        type=whole,
+        default=960,
+        metavar='PIXELS',
+        help='greatest width of overlay.mp4; default %(default)s',
+    )
+    output.add_argument('--quiet', '-q', action='store_true', help='no progress, no table')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; see `detecting.detect`."""
+    from trt_perception.cli.detecting import detect
+
+    return detect(arguments)
