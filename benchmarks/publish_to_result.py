@@ -1,0 +1,220 @@
+"""Time from publishing an image to receiving its result, for any node, side by side.
+
+    python benchmarks/publish_to_result.py                        # this package's cases
+    python benchmarks/publish_to_result.py --cases my_cases.yaml  # other nodes, same measure
+
+A case is a command, the topic and type of its result (with a header that keeps the image's
+stamp), and environment variables. `{python}`, `{model}` and `{benchmarks}` are filled in. The
+command's node must subscribe to `/image`. Every case runs in fresh processes on a ROS domain of
+its own, at each size and rate, and so does the bare network, alone, with the same threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+import yaml
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE))
+
+from networks import write_light_detector  # noqa: E402
+from trt_perception.nodes.transport import choose_transport  # noqa: E402
+
+WARM_UP = 10
+"""Frames at the start that do not count: discovery and first allocations."""
+
+
+@dataclass
+class Case:
+    """One node to measure."""
+
+    name: str
+    command: str
+    result_topic: str
+    result_type: str = 'vision_msgs/msg/Detection2DArray'
+    transport: bool = True
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Measurement:
+    """What one case did at one size and rate. Times in milliseconds."""
+
+    case: str
+    size: str
+    rate_hz: float
+    sent: int
+    lost: int
+    p50_ms: float
+    p99_ms: float
+    cpu_ms_per_frame: float
+    over_bare_p50_ms: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--cases', type=Path, default=HERE / 'publish_to_result.yaml')
+    parser.add_argument('--sizes', nargs='+', default=['640x480', '1920x1080'])
+    parser.add_argument('--rates', nargs='+', type=float, default=[10.0, 30.0])
+    parser.add_argument('--frames', type=int, default=150)
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--detections', type=int, default=80)
+    parser.add_argument('--out', type=Path, help='write the figures as JSON')
+    arguments = parser.parse_args()
+    cases = [Case(**entry) for entry in yaml.safe_load(arguments.cases.read_text())]
+    with tempfile.TemporaryDirectory() as folder:
+        model = write_light_detector(Path(folder), detections=arguments.detections)
+        bare_ms = bare_inference_ms(model.with_suffix('.onnx'), arguments.threads)
+        print(f'bare network, {arguments.threads} thread(s): {bare_ms:.2f} ms')
+        rows = [
+            measure(case, size, rate, arguments, model, bare_ms, domain)
+            for domain, (size, rate, case) in enumerate(
+                ((s, r, c) for s in arguments.sizes for r in arguments.rates for c in cases), 40
+            )
+        ]
+    print(table(rows))
+    if arguments.out:
+        arguments.out.write_text(json.dumps(report(rows, bare_ms, arguments), indent=1) + '\n')
+
+
+def bare_inference_ms(onnx_file: Path, threads: int) -> float:
+    """Median of the network alone, with nothing else running."""
+    from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
+
+    runtime = OnnxRuntime(onnx_file, threads=threads)
+    image = np.random.default_rng(0).random((1, 3, 640, 640), np.float32)
+    times = []
+    for _ in range(60):
+        began = time.perf_counter()
+        runtime.infer({'images': image})
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[10:]) * 1e3)
+
+
+def measure(
+    case: Case,
+    size: str,
+    rate: float,
+    arguments: argparse.Namespace,
+    model: Path,
+    bare_ms: float,
+    domain: int,
+) -> Measurement:
+    environment = {
+        **os.environ,
+        'ROS_DOMAIN_ID': str(domain),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+    }
+    if case.transport:
+        environment.update(choose_transport(environment, 3).variables)
+    environment.update(case.environment)
+    frames = arguments.frames + WARM_UP
+    command = case.command.format(
+        python=sys.executable, model=model, benchmarks=HERE, threads=arguments.threads
+    )
+    node = subprocess.Popen(
+        shlex.split(command), env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    try:
+        receiver = probe(
+            environment, 'receive', '--topic', case.result_topic, '--type', case.result_type,
+            '--frames', str(frames),
+        )  # fmt: skip
+        publisher = probe(
+            environment, 'publish', '--topic', '/image', '--size', size, '--rate', str(rate),
+            '--frames', str(frames),
+        )  # fmt: skip
+        looks = []
+        while publisher.poll() is None:
+            if node.poll() is None:
+                looks.append((time.time_ns(), cpu_seconds(node.pid)))
+            time.sleep(0.1)
+        stamps = last_json(publisher)['stamps']
+        arrivals = last_json(receiver)['arrivals']
+    finally:
+        node.send_signal(signal.SIGINT)
+        try:
+            node.wait(10)
+        except subprocess.TimeoutExpired:
+            node.kill()
+    counted = stamps[WARM_UP:]
+    ages = [(arrivals[str(s)] - s) / 1e6 for s in counted if str(s) in arrivals]
+    p50, p99 = np.percentile(ages, (50, 99)) if ages else (float('nan'), float('nan'))
+    row = Measurement(
+        case.name, size, rate, len(counted), len(counted) - len(ages), float(p50), float(p99),
+        cpu_per_frame_ms(looks, stamps), float(p50) - bare_ms,
+    )  # fmt: skip
+    print(f'  {row.case} {row.size} {row.rate_hz:g} Hz: {row.p50_ms:.1f} ms, {row.lost} lost')
+    return row
+
+
+def probe(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(HERE / 'ros_probe.py'), *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def last_json(process: subprocess.Popen[str]) -> dict:
+    output, _ = process.communicate(timeout=120)
+    return json.loads(output.strip().splitlines()[-1])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process and its children so far."""
+    total = 0.0
+    parent = psutil.Process(pid)
+    for process in [parent, *parent.children(recursive=True)]:
+        times = process.cpu_times()
+        total += times.user + times.system
+    return total
+
+
+def cpu_per_frame_ms(looks: list[tuple[int, float]], stamps: list[int]) -> float:
+    """Processor time between the first and the last image, per image."""
+    moments, seconds = zip(*looks, strict=True)
+    begin, end = np.interp([stamps[0], stamps[-1]], moments, seconds)
+    return float(end - begin) * 1e3 / (len(stamps) - 1)
+
+
+def table(rows: list[Measurement]) -> str:
+    lines = [
+        '',
+        '| size | rate | node | p50 ms | p99 ms | over bare ms | lost | CPU ms a frame |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    lines += [
+        f'| {r.size} | {r.rate_hz:g} Hz | {r.case} | {r.p50_ms:.2f} | {r.p99_ms:.2f} '
+        f'| {r.over_bare_p50_ms:.2f} | {r.lost} of {r.sent} | {r.cpu_ms_per_frame:.1f} |'
+        for r in rows
+    ]
+    return '\n'.join(lines)
+
+
+def report(rows: list[Measurement], bare_ms: float, arguments: argparse.Namespace) -> dict:
+    return {
+        'command': shlex.join(['python', 'benchmarks/publish_to_result.py', *sys.argv[1:]]),
+        'machine': f'{os.cpu_count()} cores, {platform.machine()}, {platform.system()}',
+        'python': platform.python_version(),
+        'ros_distro': os.environ.get('ROS_DISTRO', ''),
+        'bare_network_ms': bare_ms,
+        'threads': arguments.threads,
+        'rows': [asdict(row) for row in rows],
+    }
+
+
+if __name__ == '__main__':
+    main()
