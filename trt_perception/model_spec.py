@@ -15,7 +15,7 @@ import yaml
 from trt_perception.errors import ModelSpecError
 from trt_perception.onnx_file import OnnxFile, read_onnx
 
-Task = Literal['detect', 'instance', 'semantic']
+Task = Literal['detect', 'instance', 'semantic', 'pose', 'oriented', 'face', 'classify', 'embed']
 FAMILIES: dict[str, tuple[Task, ...]] = {
     'yolov8': ('detect', 'instance'),
     'semantic': ('semantic',),
@@ -98,12 +98,16 @@ class ModelSpec(_Strict, frozen=True):
         name: how users call it; the file's stem unless stated.
         onnx: absolute path of the ONNX file.
         family: which decoder reads the outputs, a key of `FAMILIES`.
-        task: 'detect', 'instance' or 'semantic'.
+        task: one of `Task`.
         input: preprocessing.
-        classes: in the order of the network's outputs.
+        classes: in the order of the network's outputs; none for the task embed.
         thresholds: defaults for decoding.
         version: free text, published in VisionInfo.
         quantisation: how far the precision may be reduced.
+        key_points: names of the key points, for the tasks pose and face; may be left out.
+        skeleton: pairs of indices into the key points, which pictures join by a line.
+        options: what only the model's family understands, checked by the family itself; see
+            `decoding.family_options`.
     """
 
     name: str
@@ -115,6 +119,9 @@ class ModelSpec(_Strict, frozen=True):
     thresholds: ThresholdSpec = ThresholdSpec()
     version: str = ''
     quantisation: QuantisationSpec = QuantisationSpec()
+    key_points: tuple[str, ...] = ()
+    skeleton: tuple[tuple[int, int], ...] = ()
+    options: dict[str, Any] = {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -161,6 +168,9 @@ class _ModelFile(_Strict, frozen=True):
     thresholds: ThresholdSpec = ThresholdSpec()
     version: str = ''
     quantisation: QuantisationSpec = QuantisationSpec()
+    key_points: tuple[str, ...] = ()
+    skeleton: tuple[tuple[int, int], ...] = ()
+    options: dict[str, Any] = {}
 
 
 def load_model_spec(path: Path) -> ModelSpec:
@@ -228,10 +238,13 @@ def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) 
         family=family,
         task=task,
         input=_complete_input(path, written.input, onnx),
-        classes=_complete_classes(path, written, onnx),
+        classes=_complete_classes(path, written, onnx, needed=task != 'embed'),
         thresholds=written.thresholds,
         version=written.version or metadata.get('version', ''),
         quantisation=written.quantisation,
+        key_points=written.key_points,
+        skeleton=written.skeleton,
+        options=written.options,
     )
     _check_values(path, spec)
     return spec
@@ -282,12 +295,14 @@ def _triple(
     return tuple(values * 3 if len(values) == 1 else values)
 
 
-def _complete_classes(path: Path, written: _ModelFile, onnx: OnnxFile) -> tuple[ClassSpec, ...]:
+def _complete_classes(
+    path: Path, written: _ModelFile, onnx: OnnxFile, *, needed: bool
+) -> tuple[ClassSpec, ...]:
     if written.classes is not None:
         classes = tuple(ClassSpec(name=c) if isinstance(c, str) else c for c in written.classes)
     else:
         classes = tuple(ClassSpec(name=name) for name in onnx.class_names())
-    if not classes:
+    if needed and not classes:
         raise ModelSpecError(
             f'{path}: class names are stated neither here (`classes: [car, ...]`) '
             'nor in the metadata `names` of the ONNX file'
@@ -320,6 +335,11 @@ def _check_values(path: Path, spec: ModelSpec) -> None:
         (
             all(0 <= level <= 255 for c in spec.classes for level in c.color or ()),
             'colors must be [red, green, blue], each 0..255',
+        ),
+        (
+            all(0 <= i < len(spec.key_points) for pair in spec.skeleton for i in pair),
+            f'skeleton joins key points by index, 0 to {len(spec.key_points) - 1}, as many as '
+            '`key_points` names',
         ),
         (
             spec.task != 'semantic' or len(spec.classes) < 255,

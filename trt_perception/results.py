@@ -37,6 +37,12 @@ class Detections:
         size: (width, height) of the source image.
         masks: one per object for instance segmentation, else None.
         track_ids: int64 [N], -1 where untracked; None when no tracker runs.
+        key_points: float32 [N, K, 3], x and y in source pixels (they may lie outside the image)
+            and the confidence in 0..1, for pose and face models; else None.
+        rotated_boxes: float32 [N, 5], centre x, centre y, width, height in source pixels and the
+            angle in radians, for oriented boxes; else None. The angle turns the x axis towards
+            the y axis, which is clockwise in the picture. `boxes` then enclose these.
+        embeddings: float32 [N, D], of length 1, what each object looks like; else None.
     """
 
     boxes: NDArray[np.float32]
@@ -45,6 +51,9 @@ class Detections:
     size: tuple[int, int]
     masks: Sequence[InstanceMask] | None = None
     track_ids: NDArray[np.int64] | None = None
+    key_points: NDArray[np.float32] | None = None
+    rotated_boxes: NDArray[np.float32] | None = None
+    embeddings: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -87,6 +96,38 @@ class SegmentationMap:
     def size(self) -> tuple[int, int]:
         """(width, height) of the source image."""
         return self.class_ids.shape[1], self.class_ids.shape[0]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What one image shows as a whole, the most likely class first.
+
+    Attributes:
+        class_ids: int64 [K], indices into the model's classes.
+        scores: float32 [K], in 0..1, falling.
+        size: (width, height) of the source image.
+    """
+
+    class_ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What one image looks like, as a direction: similar images have a cosine near 1.
+
+    Attributes:
+        vector: float32 [D], of length 1.
+        size: (width, height) of the source image.
+    """
+
+    vector: NDArray[np.float32]
+    size: tuple[int, int]
+
+
+Result = Detections | SegmentationMap | Classification | Embedding
+"""What a decoder may find in one image."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.decoding.protocol import Result
-from trt_perception.results import UNLABELLED, Detections, InstanceMask, SegmentationMap
+from trt_perception.results import UNLABELLED, Detections, InstanceMask, Result, SegmentationMap
 
 MATCHING_IOU = 0.5
 """Two objects of one class that overlap at least so much are the same."""

@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.building.agreement import Agreement
-from trt_perception.decoding.protocol import Result
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import Frame
 from trt_perception.model_spec import GateLimits, ModelSpec
 from trt_perception.preprocessing.colour import to_bgr
 from trt_perception.preprocessing.letterbox import Preprocessor
-from trt_perception.results import DecodeSettings
+from trt_perception.results import DecodeSettings, Result
 from trt_perception.runtime.protocol import Runtime
 
 SCORE_MARGIN = 0.1

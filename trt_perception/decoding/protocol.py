@@ -8,9 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from trt_perception.preprocessing.letterbox import Letterbox
-from trt_perception.results import DecodeSettings, Detections, SegmentationMap
-
-Result = Detections | SegmentationMap
+from trt_perception.results import DecodeSettings, Result
 
 
 class Decoder(Protocol):

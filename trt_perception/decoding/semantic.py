@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from trt_perception.decoding.class_map import interpolated_classes, nearest_classes
 from trt_perception.decoding.output_shapes import batch_of, describe, is_float, matches
-from trt_perception.decoding.protocol import Result
 from trt_perception.errors import ModelOutputError
 from trt_perception.model_spec import ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
-from trt_perception.results import UNLABELLED, DecodeSettings, SegmentationMap
+from trt_perception.results import UNLABELLED, DecodeSettings, Result, SegmentationMap
 from trt_perception.tensor_spec import TensorSpec
 
 

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from trt_perception.decoding.instance_masks import instance_masks
 from trt_perception.decoding.output_shapes import batch_of, is_float, matches
-from trt_perception.decoding.protocol import Result
 from trt_perception.decoding.suppression import suppress
 from trt_perception.errors import ModelOutputError
 from trt_perception.model_spec import ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
-from trt_perception.results import DecodeSettings, Detections
+from trt_perception.results import DecodeSettings, Detections, Result
 from trt_perception.tensor_spec import TensorSpec
 
 MAX_CANDIDATES = 30000

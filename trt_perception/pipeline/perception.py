@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.decoding.protocol import Decoder, Result
+from trt_perception.decoding.protocol import Decoder
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelFileError
 from trt_perception.frames import Frame
@@ -19,7 +19,7 @@ from trt_perception.model_store import find_model
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import to_bgr
 from trt_perception.preprocessing.letterbox import Preprocessor
-from trt_perception.results import DecodeSettings
+from trt_perception.results import DecodeSettings, Result
 from trt_perception.runtime.protocol import Runtime
 from trt_perception.runtime.selection import BackendChoice, open_runtime
 
