@@ -149,7 +149,7 @@ class _Run:
             sums.infer_ms.append(perceived.stages_ms['infer'])
             if isinstance(perceived.result, SegmentationMap):
                 self._add_pixels(sums, sample.truth, perceived.result)
-            else:
+            elif isinstance(perceived.result, Detections):
                 self._add_objects(sums, sample.truth, perceived.result, image)
 
     def _add_pixels(self, sums: _Sums, truth: Any, found: SegmentationMap) -> None:
