@@ -18,13 +18,8 @@ from tqdm import tqdm
 from trt_perception.building.opening import open_built_pipeline
 from trt_perception.cli.main import INTERRUPTED, NOTHING_WORKED, OK
 from trt_perception.cli.pictures import Pictures, write_picture
-from trt_perception.cli.results_file import (
-    ResultsFile,
-    entry_of,
-    head_of,
-    refused_entry,
-    summary_of,
-)
+from trt_perception.cli.results_entries import entry_of, refused_entry
+from trt_perception.cli.results_file import ResultsFile, head_of, summary_of
 from trt_perception.cli.tables import counted, stage_table
 from trt_perception.drawing.overlay import Status
 from trt_perception.errors import FrameError, ParameterError

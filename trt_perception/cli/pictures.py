@@ -9,12 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.closing import Closing
-from trt_perception.drawing.overlay import DrawnClasses, DrawnObjects, Status, draw_overlay
+from trt_perception.drawing.overlay import (
+    DrawnCaption,
+    DrawnClasses,
+    DrawnObjects,
+    Status,
+    draw_overlay,
+)
 from trt_perception.drawing.style import OverlayStyle
 from trt_perception.drawing.video import VideoWriter
 from trt_perception.errors import OutputError
 from trt_perception.model_spec import ModelSpec
-from trt_perception.results import Detections, SegmentationMap
+from trt_perception.results import Classification, Detections, Result, SegmentationMap
 
 Image = NDArray[np.uint8]
 _JPEG_QUALITY = 93
@@ -44,7 +50,7 @@ class Pictures(Closing):
         self._folder = folder
         self._spec = spec
         self._style = OverlayStyle(legend=spec.task == 'semantic')
-        self._most = -1
+        self._most = -1.0
         self._best: Image | None = None
         self._video: VideoWriter | None = None
         if as_video:
@@ -52,36 +58,38 @@ class Pictures(Closing):
                 folder / 'overlay.mp4', rate or FALLBACK_RATE, max_width=video_width
             )
 
-    def add(
-        self, image: Image, result: Detections | SegmentationMap, status: Status, name: str
-    ) -> None:
+    def add(self, image: Image, result: Result, status: Status, name: str) -> None:
         """Draw and write one frame.
 
         Args:
             image: uint8 [H, W, 3] BGR, not changed.
-            result: what was found in it.
+            result: what was found in it. Of an embedding there is nothing to draw.
             status: figures for the status line of a video.
             name: unique name of the frame.
 
         Raises:
             OutputError: the picture or video cannot be written.
         """
-        if isinstance(result, SegmentationMap):
-            picture = draw_overlay(
-                image,
-                classes=DrawnClasses.of(result, self._spec.classes),
-                status=status if self._video else None,
-                style=self._style,
-            )
-            amount = len(np.unique(result.class_ids[::8, ::8]))
-        else:
-            picture = draw_overlay(
-                image,
-                objects=DrawnObjects.of(result, self._spec.classes),
-                status=status if self._video else None,
-                style=self._style,
-            )
+        spec = self._spec
+        objects = classes = caption = None
+        amount = 0.0
+        if isinstance(result, Detections):
+            objects = DrawnObjects.of(result, spec.classes, spec.skeleton)
             amount = len(result)
+        elif isinstance(result, SegmentationMap):
+            classes = DrawnClasses.of(result, spec.classes)
+            amount = len(np.unique(result.class_ids[::8, ::8]))
+        elif isinstance(result, Classification):
+            caption = DrawnCaption.of(result, spec.classes)
+            amount = float(result.scores.max(initial=0))
+        picture = draw_overlay(
+            image,
+            objects=objects,
+            classes=classes,
+            caption=caption,
+            status=status if self._video else None,
+            style=self._style,
+        )
         if self._video is None:
             path = self._folder / 'pictures' / f'{name}.jpg'
             write_picture(path, picture)

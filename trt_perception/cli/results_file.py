@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
-from trt_perception.cli.coco_rle import encode_mask
 from trt_perception.closing import Closing
-from trt_perception.errors import FrameError, OutputError
-from trt_perception.frames import Frame
+from trt_perception.errors import OutputError
 from trt_perception.model_spec import ModelSpec
 from trt_perception.pipeline.statistics import Snapshot
-from trt_perception.results import UNLABELLED, DecodeSettings, Detections, SegmentationMap
+from trt_perception.results import DecodeSettings
 
 FORMAT = 'trt_perception.detections'
 VERSION = 1
@@ -54,7 +50,7 @@ class ResultsFile(Closing):
         self._write(opening.removesuffix('\n}') + ',\n "frames": [')
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Append one frame, see `entry_of` and `refused_entry`.
+        """Append one frame, see `results_entries`.
 
         Raises:
             OutputError: the disk is full.
@@ -119,49 +115,6 @@ def head_of(
     }
 
 
-def entry_of(
-    frame: Frame,
-    result: Detections | SegmentationMap,
-    spec: ModelSpec,
-    *,
-    name: str,
-    mask_file: str | None = None,
-) -> dict[str, Any]:
-    """One frame and what was found in it.
-
-    Args:
-        frame: its stamp and frame_id are noted.
-        result: what was found.
-        spec: the model.
-        name: of the frame.
-        mask_file: where the classes of a semantic model's pixels were written.
-    """
-    width, height = result.size
-    entry: dict[str, Any] = {
-        'name': name,
-        'stamp_ns': frame.stamp_ns,
-        'frame_id': frame.frame_id,
-        'width': width,
-        'height': height,
-    }
-    if isinstance(result, SegmentationMap):
-        entry['class_shares'] = _class_shares(result, spec)
-        entry['mask_file'] = mask_file
-    else:
-        entry['detections'] = [_detection(result, index, spec) for index in range(len(result))]
-    return entry
-
-
-def refused_entry(frame: Frame, error: FrameError, *, name: str) -> dict[str, Any]:
-    """One frame that could not be used."""
-    return {
-        'name': name,
-        'stamp_ns': frame.stamp_ns,
-        'frame_id': frame.frame_id,
-        'error': {'cause': error.cause, 'message': str(error)},
-    }
-
-
 def summary_of(
     figures: Snapshot, skipped: Mapping[str, int], *, seconds: float, interrupted: bool
 ) -> dict[str, Any]:
@@ -174,30 +127,4 @@ def summary_of(
         'stages_ms': {
             s.stage: {'p50': round(s.p50_ms, 3), 'p99': round(s.p99_ms, 3)} for s in figures.stages
         },
-    }
-
-
-def _detection(found: Detections, index: int, spec: ModelSpec) -> dict[str, Any]:
-    class_id = int(found.class_ids[index])
-    detection: dict[str, Any] = {
-        'class_id': class_id,
-        'class': spec.class_names[class_id],
-        'score': round(float(found.scores[index]), 4),
-        'box': [round(float(value), 2) for value in found.boxes[index]],
-    }
-    if found.track_ids is not None and found.track_ids[index] >= 0:
-        detection['track_id'] = int(found.track_ids[index])
-    if found.masks is not None:
-        detection['mask'] = encode_mask(found.masks[index], found.size)
-    return detection
-
-
-def _class_shares(found: SegmentationMap, spec: ModelSpec) -> dict[str, float]:
-    """Share of the pixels of each class that occurs, and of those without a class."""
-    counts = np.bincount(found.class_ids.reshape(-1), minlength=256)
-    names = {**dict(enumerate(spec.class_names)), UNLABELLED: 'unlabelled'}
-    return {
-        names[i]: round(float(counts[i]) / found.class_ids.size, 5)
-        for i in np.flatnonzero(counts).tolist()
-        if i in names
     }

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_perception.drawing.key_points import draw_key_points
 from trt_perception.drawing.masks import Colors, Masks, blend_masks, blend_semantic
 from trt_perception.drawing.palette import class_colors
 from trt_perception.drawing.plates import PlateBoard, Rect, draw_plate, plate_size
 from trt_perception.drawing.style import OverlayStyle
 from trt_perception.model_spec import ClassSpec, Color
-from trt_perception.results import Detections, SegmentationMap
+from trt_perception.results import Classification, Detections, SegmentationMap
+from trt_perception.rotated_boxes import corners_of
 
 Image = NDArray[np.uint8]
 _DARK: Color = (18, 22, 28)
@@ -31,6 +34,9 @@ class DrawnObjects:
         scores: float32 [N] in 0..1, or None.
         track_ids: '' where untracked; None when no tracker runs.
         masks: an id image of the image's size, or one cut per object; None without masks.
+        key_points: float32 [N, K, 3], x, y in pixels and the confidence; None without.
+        skeleton: pairs of indices into the K points, joined by lines.
+        rotated_boxes: float32 [N, 5], see `results.Detections`; drawn in place of `boxes`.
     """
 
     boxes: NDArray[np.float32]
@@ -39,13 +45,21 @@ class DrawnObjects:
     scores: NDArray[np.float32] | None = None
     track_ids: Sequence[str] | None = None
     masks: Masks | None = None
+    key_points: NDArray[np.float32] | None = None
+    skeleton: Sequence[tuple[int, int]] = ()
+    rotated_boxes: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     @classmethod
-    def of(cls, detections: Detections, classes: Sequence[ClassSpec]) -> DrawnObjects:
-        """From a result of a model with these classes."""
+    def of(
+        cls,
+        detections: Detections,
+        classes: Sequence[ClassSpec],
+        skeleton: Sequence[tuple[int, int]] = (),
+    ) -> DrawnObjects:
+        """From a result of a model with these classes and this skeleton."""
         tracks = detections.track_ids
         return cls(
             detections.boxes,
@@ -54,6 +68,9 @@ class DrawnObjects:
             detections.scores,
             None if tracks is None else ['' if t < 0 else str(t) for t in tracks],
             detections.masks,
+            detections.key_points,
+            skeleton,
+            detections.rotated_boxes,
         )
 
 
@@ -75,6 +92,30 @@ class DrawnClasses:
     def of(cls, result: SegmentationMap, classes: Sequence[ClassSpec]) -> DrawnClasses:
         """From a result of a model with these classes."""
         return cls(result.class_ids, [c.name for c in classes], class_colors(classes))
+
+
+@dataclass(frozen=True)
+class DrawnCaption:
+    """What a picture shows as a whole, a line per class.
+
+    Attributes:
+        names: class names, the most likely first.
+        scores: float32 [K] in 0..1.
+        colors: uint8 [K, 3] RGB.
+    """
+
+    names: Sequence[str]
+    scores: NDArray[np.float32]
+    colors: Colors
+
+    @classmethod
+    def of(
+        cls, result: Classification, classes: Sequence[ClassSpec], lines: int = 5
+    ) -> DrawnCaption:
+        """The first `lines` classes of a result of a model with these classes."""
+        ids = result.class_ids[:lines]
+        names = [classes[index].name for index in ids]
+        return cls(names, result.scores[:lines], class_colors(classes)[ids])
 
 
 @dataclass(frozen=True)
@@ -113,6 +154,7 @@ def draw_overlay(
     *,
     objects: DrawnObjects | None = None,
     classes: DrawnClasses | None = None,
+    caption: DrawnCaption | None = None,
     status: Status | None = None,
     style: OverlayStyle | None = None,
 ) -> Image:
@@ -120,8 +162,9 @@ def draw_overlay(
 
     Args:
         image: uint8 [H, W, 3] BGR, of any size; not changed.
-        objects: boxes, names and masks.
+        objects: boxes, names, masks and key points.
         classes: the class of every pixel.
+        caption: what the image shows as a whole.
         status: the line at the top.
         style: None for the default.
 
@@ -139,6 +182,8 @@ def draw_overlay(
         draw_detections(picture, objects, style, taken)
     if classes is not None and style.legend:
         draw_legend(picture, classes, style)
+    if caption is not None and style.labels:
+        draw_caption(picture, caption, style, top=taken[0][3] if taken else 0)
     if taken and status is not None:
         x, y, _, _ = taken[0]
         draw_plate(picture, status.text, (x, y), style.font_px(picture.shape[1]), _DARK, 0.72)
@@ -167,8 +212,9 @@ def draw_detections(
         blend_masks(image, objects.masks, boxes, objects.colors, style.mask_opacity, outline)
     drawn = [index for index in range(len(objects)) if known[index]]
     if style.boxes:
-        for index in reversed(drawn):
-            _draw_box(image, boxes[index], _rgb(objects.colors[index]), line)
+        _draw_boxes(image, objects, boxes, drawn, line)
+    if objects.key_points is not None and style.key_points:
+        draw_key_points(image, objects.key_points, objects.skeleton, objects.colors, line)
     if not style.labels:
         return
     font_px = style.font_px(width)
@@ -216,9 +262,46 @@ def draw_legend(image: Image, classes: DrawnClasses, style: OverlayStyle) -> Non
         y += height + margin // 2
 
 
+def draw_caption(image: Image, caption: DrawnCaption, style: OverlayStyle, top: int = 0) -> None:
+    """List what the image shows down its left edge, such as 'cat 0.93'.
+
+    Args:
+        image: uint8 [H, W, 3] BGR, changed in place.
+        caption: the lines.
+        style: how; `scores` adds the figures.
+        top: rows that are taken by something else.
+    """
+    font_px = style.font_px(image.shape[1])
+    margin = font_px // 2
+    y = top + margin
+    for index, name in enumerate(caption.names):
+        text = f'{name} {float(caption.scores[index]):.2f}' if style.scores else name
+        draw_plate(image, text, (margin, y), font_px, _rgb(caption.colors[index]), 0.9)
+        y += plate_size(text, font_px)[1] + margin // 2
+
+
 def _rgb(color: NDArray[np.uint8]) -> Color:
     red, green, blue = (int(level) for level in color)
     return red, green, blue
+
+
+def _draw_boxes(
+    image: Image,
+    objects: DrawnObjects,
+    boxes: NDArray[np.float32],
+    drawn: Sequence[int],
+    line: int,
+) -> None:
+    """The frames of the objects `drawn`, turned where that is known."""
+    corners = None
+    if objects.rotated_boxes is not None:
+        corners = np.nan_to_num(corners_of(objects.rotated_boxes)).clip(-1e5, 1e5)
+    for index in reversed(drawn):
+        color = _rgb(objects.colors[index])
+        if corners is None:
+            _draw_box(image, boxes[index], color, line)
+        else:
+            _draw_outline(image, corners[index], color, line)
 
 
 def _draw_box(image: Image, box: NDArray[np.float32], color: Color, line: int) -> None:
@@ -240,6 +323,11 @@ def _draw_box(image: Image, box: NDArray[np.float32], color: Color, line: int) -
             ([x1, y2] + curve * (1, -1))[::-1],
         ]
     )
+    _draw_outline(image, points, color, line)
+
+
+def _draw_outline(image: Image, points: NDArray[Any], color: Color, line: int) -> None:
+    """A closed line through points [P, 2] in pixels."""
     # OpenCV's smooth lines come out about twice as wide as asked for, from 2 on.
     # It takes coordinates as whole 1/16 pixels, with pixel centres at whole numbers.
     fixed = np.rint((points - 0.5) * 16).astype(np.int32)

@@ -18,6 +18,7 @@ class OverlayStyle:
         scores: the score on the plates.
         track_ids: the track id on the plates, where there is one.
         masks: instance masks and semantic classes, blended in.
+        key_points: the points of poses and faces, and the lines of their skeleton.
         status: the line at the top with frame rate, latency, model and backend.
         legend: the classes' colours, for semantic models.
         mask_opacity: 0 shows the image only, 1 the masks only.
@@ -33,6 +34,7 @@ class OverlayStyle:
     scores: bool = True
     track_ids: bool = True
     masks: bool = True
+    key_points: bool = True
     status: bool = True
     legend: bool = False
     mask_opacity: float = 0.45
