@@ -121,6 +121,22 @@ def test_a_calibration_serves_the_engine(network: Path, tmp_path: Path, method):
     assert again == done
 
 
+def test_one_pass_serves_all_methods(network: Path):
+    tensor = np.random.default_rng(1).random((1, 3, *SIZE[::-1]), np.float32)
+    apart = {}
+    for method in METHODS:
+        alone = RangeCollector(network, method)
+        alone.add(tensor)
+        apart[method] = alone.ranges()
+    together = RangeCollector(network, 'entropy')
+    together.add(tensor)
+    assert {method: together.ranges(method) for method in METHODS} == apart
+    extremes = RangeCollector(network, 'minmax')
+    extremes.add(tensor)
+    with pytest.raises(ParameterError, match='entropy.*needs histograms'):
+        extremes.ranges('entropy')
+
+
 def test_every_tensor_that_may_be_asked_for_is_there(network: Path):
     spec = spec_of(network)
     found = calibrate(spec, street(1), CalibrationOptions('minmax')).ranges

@@ -22,7 +22,7 @@ from trt_perception.building.graph_index import GraphIndex
 from trt_perception.building.onnx_graph import load_graph
 from trt_perception.building.quantisation_plan import calibrated_tensors
 from trt_perception.building.thresholds import DEFAULT_PERCENTILE, MagnitudeHistogram
-from trt_perception.errors import CalibrationError
+from trt_perception.errors import CalibrationError, ParameterError
 
 CalibrationMethod = Literal['entropy', 'minmax', 'percentile']
 METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
@@ -103,13 +103,26 @@ class RangeCollector:
                 histogram.add(outputs[_sample_name(tensor)])
         self.images += 1
 
-    def ranges(self) -> dict[str, TensorRange]:
-        """What was found so far, by tensor. At least one batch must have been added."""
+    def ranges(self, method: CalibrationMethod | None = None) -> dict[str, TensorRange]:
+        """What was found so far, by tensor. At least one batch must have been added.
+
+        Args:
+            method: another than the one that was named at first. What was kept for 'entropy' or
+                'percentile' serves all three.
+
+        Raises:
+            ParameterError: only extremes were kept, for 'minmax', and the method needs more.
+        """
+        method = method or self._method
+        if self._method == 'minmax' != method:
+            raise ParameterError(
+                f'method {method!r} needs histograms; those gathered for minmax hold none'
+            )
         found = {}
         for i, tensor in enumerate(self.tensors):
             low, high = float(self._low[i]), float(self._high[i])
             greatest = max(abs(low), abs(high))
-            chosen = min(self._chosen(self._histograms[i], greatest), greatest)
+            chosen = min(self._chosen(method, self._histograms[i], greatest), greatest)
             found[tensor] = TensorRange(rounded(chosen), rounded(low), rounded(high))
         return found
 
@@ -117,10 +130,12 @@ class RangeCollector:
         """Free the network."""
         self._runtime.close()
 
-    def _chosen(self, histogram: MagnitudeHistogram, greatest: float) -> float:
-        if self._method == 'minmax' or histogram.top == 0:
+    def _chosen(
+        self, method: CalibrationMethod, histogram: MagnitudeHistogram, greatest: float
+    ) -> float:
+        if method == 'minmax' or histogram.top == 0:
             return greatest
-        if self._method == 'percentile':
+        if method == 'percentile':
             return histogram.percentile(self._percentile)
         return histogram.entropy_range()
 
