@@ -38,6 +38,8 @@ class InputSpec(_Strict, frozen=True):
         mean, scale: one per channel, in `color_order`; pixels count 0 to 255. Unless stated,
             0 and 1/255; 0 and 1 for a network that takes uint8.
         resize: 'letterbox' keeps the aspect ratio and pads; 'stretch' does not.
+        pad: where the padding of a letterbox goes: 'centre' shares it between both sides,
+            'bottom_right' keeps the image in the upper left corner.
         pad_value: grey level of the padding, 0 to 255.
     """
 
@@ -46,6 +48,7 @@ class InputSpec(_Strict, frozen=True):
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: tuple[float, float, float] = (1 / 255, 1 / 255, 1 / 255)
     resize: Literal['letterbox', 'stretch'] = 'letterbox'
+    pad: Literal['centre', 'bottom_right'] = 'centre'
     pad_value: int = 114
 
 
@@ -153,6 +156,7 @@ class _InputFile(_Strict, frozen=True):
     mean: float | tuple[float, float, float] | None = None
     scale: float | tuple[float, float, float] | None = None
     resize: Literal['letterbox', 'stretch'] = 'letterbox'
+    pad: Literal['centre', 'bottom_right'] = 'centre'
     pad_value: int = 114
 
 
@@ -274,6 +278,7 @@ def _complete_input(path: Path, written: _InputFile, onnx: OnnxFile) -> InputSpe
                 'mean': mean,
                 'scale': scale,
                 'resize': written.resize,
+                'pad': written.pad,
                 'pad_value': written.pad_value,
             },
             InputSpec,

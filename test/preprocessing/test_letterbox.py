@@ -38,6 +38,28 @@ def test_stretch_fills_the_input():
     assert letterbox.to_source(np.array([[0, 0, 320, 192]])).tolist() == [[0, 0, 960, 540]]
 
 
+@pytest.mark.parametrize(('source', 'resized'), [((1920, 1080), (640, 360)), ((10, 40), (96, 384))])
+def test_padding_may_lie_right_and_below(source, resized):
+    letterbox = Letterbox.fit(source, NETWORK, pad='bottom_right')
+    assert letterbox == Letterbox(source, NETWORK, resized, (0, 0))
+    image = np.full((source[1], source[0], 3), 7, np.uint8)
+    out = np.empty((3, 384, 640), np.float32)
+    spec = InputSpec(size=NETWORK, pad='bottom_right', pad_value=99, scale=(1.0, 1.0, 1.0))
+    assert Preprocessor(spec)(image, out) == letterbox
+    expected = np.full((384, 640), 99)
+    expected[: resized[1], : resized[0]] = 7
+    assert np.array_equal(out, np.broadcast_to(expected, out.shape))
+
+
+def test_points_outside_the_image_stay_outside():
+    letterbox = Letterbox.fit((1920, 1080), NETWORK)
+    points = np.array([[[0, 0, 320, 192]], [[-20, 400, 640, 372]]])
+    mapped = letterbox.points_to_source(points)
+    assert mapped.tolist() == [[[0, -36, 960, 540]], [[-60, 1164, 1920, 1080]]]
+    assert np.allclose(letterbox.to_network(mapped), points)
+    assert letterbox.points_to_source(np.zeros((0, 17, 2))).shape == (0, 17, 2)
+
+
 @pytest.mark.parametrize('source', [(0, 10), (10, 0)])
 def test_an_image_without_pixels_is_refused(source):
     with pytest.raises(ValueError, match='at least 1x1'):

@@ -40,13 +40,17 @@ class Letterbox:
 
     @classmethod
     def fit(
-        cls, source: Size, network: Size, resize: Literal['letterbox', 'stretch'] = 'letterbox'
+        cls,
+        source: Size,
+        network: Size,
+        resize: Literal['letterbox', 'stretch'] = 'letterbox',
+        pad: Literal['centre', 'bottom_right'] = 'centre',
     ) -> Letterbox:
         """Place an image of `source` pixels in a network input of `network` pixels.
 
-        'letterbox' takes the largest size of the same aspect ratio, rounded to whole pixels,
-        and centres it; an odd pixel of padding goes to the right or the bottom. 'stretch' fills
-        the input.
+        'letterbox' takes the largest size of the same aspect ratio, rounded to whole pixels.
+        `pad` 'centre' centres it, where an odd pixel of padding goes to the right or the bottom;
+        'bottom_right' puts it into the upper left corner. 'stretch' fills the input.
 
         Raises:
             ValueError: an extent is below 1.
@@ -58,7 +62,9 @@ class Letterbox:
         ratio = min(network[0] / source[0], network[1] / source[1])
         width = min(max(round(source[0] * ratio), 1), network[0])
         height = min(max(round(source[1] * ratio), 1), network[1])
-        offset = ((network[0] - width) // 2, (network[1] - height) // 2)
+        offset = (0, 0)
+        if pad == 'centre':
+            offset = ((network[0] - width) // 2, (network[1] - height) // 2)
         return cls(source, network, (width, height), offset)
 
     @property
@@ -75,10 +81,25 @@ class Letterbox:
         Returns:
             float32 [N, 4] in source pixels, 0 <= x <= width, 0 <= y <= height.
         """
-        scale = np.array(self.scale * 2)
-        offset = np.array(self.offset * 2, np.float64)
-        mapped = (np.asarray(boxes, np.float64).reshape(-1, 4) - offset) / scale
+        mapped = self._mapped_back(np.asarray(boxes, np.float64).reshape(-1, 4))
         return np.asarray(np.clip(mapped, 0.0, self.source * 2), np.float32)
+
+    def points_to_source(self, points: NDArray[Any]) -> NDArray[np.float32]:
+        """Map points from the network's input into the image; nothing is clipped.
+
+        Args:
+            points: float [..., 2k], x and y in turn, in network pixels.
+
+        Returns:
+            float32 of the same shape, in source pixels; may lie outside the image.
+        """
+        return np.asarray(self._mapped_back(np.asarray(points, np.float64)), np.float32)
+
+    def _mapped_back(self, pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+        turns = pairs.shape[-1] // 2
+        offset, scale = np.array(self.offset * turns, np.float64), np.array(self.scale * turns)
+        mapped: NDArray[np.float64] = (pairs - offset) / scale
+        return mapped
 
     def to_network(self, points: NDArray[Any]) -> NDArray[np.float32]:
         """Map points, or boxes, from the image into the network's input; nothing is clipped.
@@ -146,7 +167,8 @@ class Preprocessor:
         """
         self._check(image, out)
         height, width = image.shape[:2]
-        letterbox = Letterbox.fit((width, height), self._spec.size, self._spec.resize)
+        spec = self._spec
+        letterbox = Letterbox.fit((width, height), spec.size, spec.resize, spec.pad)
         self._pad(out, letterbox)
         left, top = letterbox.offset
         columns, rows = letterbox.resized
