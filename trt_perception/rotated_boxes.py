@@ -18,8 +18,10 @@ def corners_of(rotated_boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         turned.
     """
     boxes = np.asarray(rotated_boxes, np.float32).reshape(-1, 5)
-    cosine, sine = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
-    along = np.stack([cosine, sine], axis=1) * (boxes[:, 2:3] / 2)
-    across = np.stack([-sine, cosine], axis=1) * (boxes[:, 3:4] / 2)
-    steps = (-along - across, along - across, along + across, across - along)
-    return np.stack([boxes[:, :2] + step for step in steps], axis=1).astype(np.float32)
+    # Numbers that are none stay none, without a warning.
+    with np.errstate(invalid='ignore', over='ignore'):
+        cosine, sine = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
+        along = np.stack([cosine, sine], axis=1) * (boxes[:, 2:3] / 2)
+        across = np.stack([-sine, cosine], axis=1) * (boxes[:, 3:4] / 2)
+        steps = (-along - across, along - across, along + across, across - along)
+        return np.stack([boxes[:, :2] + step for step in steps], axis=1).astype(np.float32)

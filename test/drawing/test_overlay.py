@@ -4,16 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_perception.drawing.overlay import (
-    DrawnClasses,
-    DrawnObjects,
-    Status,
-    draw_overlay,
-    label,
-)
+from trt_perception.drawing.drawn import DrawnCaption, DrawnClasses, DrawnObjects, Status
+from trt_perception.drawing.overlay import draw_overlay, label
 from trt_perception.drawing.style import OverlayStyle
 from trt_perception.model_spec import ClassSpec
-from trt_perception.results import Detections, InstanceMask, SegmentationMap
+from trt_perception.results import Classification, Detections, InstanceMask, SegmentationMap
 
 CLASSES = (ClassSpec(name='car', color=(250, 0, 0)), ClassSpec(name='dog', color=(0, 250, 0)))
 BARE = OverlayStyle(labels=False, status=False)
@@ -187,3 +182,46 @@ def test_an_overlay_survives_a_png_file(tmp_path):
     picture = draw_overlay(gray_image(320, 240), objects=objects([(10, 40, 200, 90)]))
     assert cv2.imwrite(str(tmp_path / 'overlay.png'), picture)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'overlay.png')), picture)
+
+
+def test_a_caption_lists_the_classes_from_the_top_left():
+    result = Classification(
+        np.array([1, 0], np.int64), np.array([0.9, 0.1], np.float32), (320, 200)
+    )
+    caption = DrawnCaption.of(result, CLASSES)
+    assert caption.names == ['dog', 'car']
+    picture = draw_overlay(gray_image(320, 200), caption=caption)
+    rows, columns = np.nonzero((picture != 100).any(axis=2))
+    assert rows.min() < 20
+    assert columns.min() < 20
+    # The more likely class stands above: green, then red.
+    green = np.flatnonzero((picture[:, :, 1] > 200) & (picture[:, :, 2] < 60))
+    red = np.flatnonzero((picture[:, :, 2] > 200) & (picture[:, :, 1] < 60))
+    assert green.max() < red.min()
+
+
+def test_a_caption_of_nothing_draws_nothing():
+    none = Classification(np.zeros(0, np.int64), np.zeros(0, np.float32), (64, 48))
+    picture = draw_overlay(gray_image(64, 48), caption=DrawnCaption.of(none, CLASSES))
+    assert (picture == 100).all()
+
+
+@pytest.mark.parametrize('theta', [0.0, 0.4, -0.7, 1.5])
+def test_a_rotated_box_is_drawn_where_opencv_draws_a_turned_rectangle(theta):
+    """OpenCV's angle turns x towards y, in degrees, and so does ours, in radians."""
+    turned = np.array([[160, 100, 120, 40, theta]], np.float32)
+    drawn = objects([(60, 40, 260, 160)], rotated_boxes=turned)
+    changed = (draw_overlay(gray_image(320, 200), objects=drawn, style=BARE) != 100).any(axis=2)
+    wanted = np.zeros((200, 320), np.uint8)
+    corners = cv2.boxPoints(((160, 100), (120, 40), float(np.degrees(theta))))
+    cv2.polylines(wanted, [np.rint(corners).astype(np.int32)], True, 255, 7)
+    thin = np.zeros_like(wanted)
+    cv2.polylines(thin, [np.rint(corners).astype(np.int32)], True, 255, 1)
+    assert not changed[wanted == 0].any()
+    assert changed[cv2.dilate(thin, np.ones((3, 3))) > 0].mean() > 0.6
+
+
+def test_a_rotated_box_that_is_no_number_draws_nothing_wild():
+    turned = np.array([[np.nan, 0, 1, 1, 0], [1e30, 0, np.inf, 1, 0]], np.float32)
+    drawn = objects([(1, 1, 5, 5), (2, 2, 6, 6)], rotated_boxes=turned)
+    assert draw_overlay(gray_image(64, 48), objects=drawn).shape == (48, 64, 3)

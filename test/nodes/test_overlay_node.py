@@ -342,7 +342,7 @@ def test_the_style_changes_while_it_runs(node, inputs, pictures):
 
 
 def test_the_legend_lists_classes_that_no_object_bears():
-    from trt_perception.drawing.overlay import DrawnClasses, DrawnObjects
+    from trt_perception.drawing.drawn import DrawnClasses, DrawnObjects
     from trt_perception.nodes.overlay_inputs import without_named
 
     ids = np.array([[0, 1, 2, 255]], np.uint8)

@@ -21,7 +21,7 @@ from trt_perception.cli.pictures import Pictures, write_picture
 from trt_perception.cli.results_entries import entry_of, refused_entry
 from trt_perception.cli.results_file import ResultsFile, head_of, summary_of
 from trt_perception.cli.tables import counted, stage_table
-from trt_perception.drawing.overlay import Status
+from trt_perception.drawing.drawn import Status
 from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import Frame
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline

@@ -9,13 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.closing import Closing
-from trt_perception.drawing.overlay import (
-    DrawnCaption,
-    DrawnClasses,
-    DrawnObjects,
-    Status,
-    draw_overlay,
-)
+from trt_perception.drawing.drawn import DrawnCaption, DrawnClasses, DrawnObjects, Status
+from trt_perception.drawing.overlay import draw_overlay
 from trt_perception.drawing.style import OverlayStyle
 from trt_perception.drawing.video import VideoWriter
 from trt_perception.errors import OutputError

@@ -3,150 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_perception.drawing.drawn import DrawnCaption, DrawnClasses, DrawnObjects, Status
 from trt_perception.drawing.key_points import draw_key_points
-from trt_perception.drawing.masks import Colors, Masks, blend_masks, blend_semantic
-from trt_perception.drawing.palette import class_colors
+from trt_perception.drawing.masks import blend_masks, blend_semantic
 from trt_perception.drawing.plates import PlateBoard, Rect, draw_plate, plate_size
 from trt_perception.drawing.style import OverlayStyle
-from trt_perception.model_spec import ClassSpec, Color
-from trt_perception.results import Classification, Detections, SegmentationMap
+from trt_perception.model_spec import Color
 from trt_perception.rotated_boxes import corners_of
 
 Image = NDArray[np.uint8]
 _DARK: Color = (18, 22, 28)
-
-
-@dataclass(frozen=True)
-class DrawnObjects:
-    """Objects as a picture needs them; a list per attribute, one entry per object.
-
-    Attributes:
-        boxes: float32 [N, 4], x1 y1 x2 y2 in pixels of the image.
-        names: class names.
-        colors: uint8 [N, 3] RGB.
-        scores: float32 [N] in 0..1, or None.
-        track_ids: '' where untracked; None when no tracker runs.
-        masks: an id image of the image's size, or one cut per object; None without masks.
-        key_points: float32 [N, K, 3], x, y in pixels and the confidence; None without.
-        skeleton: pairs of indices into the K points, joined by lines.
-        rotated_boxes: float32 [N, 5], see `results.Detections`; drawn in place of `boxes`.
-    """
-
-    boxes: NDArray[np.float32]
-    names: Sequence[str]
-    colors: Colors
-    scores: NDArray[np.float32] | None = None
-    track_ids: Sequence[str] | None = None
-    masks: Masks | None = None
-    key_points: NDArray[np.float32] | None = None
-    skeleton: Sequence[tuple[int, int]] = ()
-    rotated_boxes: NDArray[np.float32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.boxes)
-
-    @classmethod
-    def of(
-        cls,
-        detections: Detections,
-        classes: Sequence[ClassSpec],
-        skeleton: Sequence[tuple[int, int]] = (),
-    ) -> DrawnObjects:
-        """From a result of a model with these classes and this skeleton."""
-        tracks = detections.track_ids
-        return cls(
-            detections.boxes,
-            [classes[index].name for index in detections.class_ids],
-            class_colors(classes)[detections.class_ids],
-            detections.scores,
-            None if tracks is None else ['' if t < 0 else str(t) for t in tracks],
-            detections.masks,
-            detections.key_points,
-            skeleton,
-            detections.rotated_boxes,
-        )
-
-
-@dataclass(frozen=True)
-class DrawnClasses:
-    """The class of every pixel as a picture needs it.
-
-    Attributes:
-        class_ids: uint8 [H, W], 255 unlabelled.
-        names: one per class.
-        colors: uint8 [N, 3] RGB, one per class.
-    """
-
-    class_ids: NDArray[np.uint8]
-    names: Sequence[str]
-    colors: Colors
-
-    @classmethod
-    def of(cls, result: SegmentationMap, classes: Sequence[ClassSpec]) -> DrawnClasses:
-        """From a result of a model with these classes."""
-        return cls(result.class_ids, [c.name for c in classes], class_colors(classes))
-
-
-@dataclass(frozen=True)
-class DrawnCaption:
-    """What a picture shows as a whole, a line per class.
-
-    Attributes:
-        names: class names, the most likely first.
-        scores: float32 [K] in 0..1.
-        colors: uint8 [K, 3] RGB.
-    """
-
-    names: Sequence[str]
-    scores: NDArray[np.float32]
-    colors: Colors
-
-    @classmethod
-    def of(
-        cls, result: Classification, classes: Sequence[ClassSpec], lines: int = 5
-    ) -> DrawnCaption:
-        """The first `lines` classes of a result of a model with these classes."""
-        ids = result.class_ids[:lines]
-        names = [classes[index].name for index in ids]
-        return cls(names, result.scores[:lines], class_colors(classes)[ids])
-
-
-@dataclass(frozen=True)
-class Status:
-    """The figures of the status line; what is None or '' is left out.
-
-    Attributes:
-        model: its name.
-        backend: such as 'onnxruntime cpu fp32'.
-        rate_hz: frames a second.
-        latency_ms: of one frame.
-        note: anything else.
-    """
-
-    model: str = ''
-    backend: str = ''
-    rate_hz: float | None = None
-    latency_ms: float | None = None
-    note: str = ''
-
-    @property
-    def text(self) -> str:
-        """One line."""
-        parts = [
-            self.model,
-            self.backend,
-            '' if self.rate_hz is None else f'{self.rate_hz:.1f} fps',
-            '' if self.latency_ms is None else f'{self.latency_ms:.1f} ms',
-            self.note,
-        ]
-        return '  ·  '.join(part for part in parts if part)
 
 
 def draw_overlay(
@@ -295,7 +167,7 @@ def _draw_boxes(
     """The frames of the objects `drawn`, turned where that is known."""
     corners = None
     if objects.rotated_boxes is not None:
-        corners = np.nan_to_num(corners_of(objects.rotated_boxes)).clip(-1e5, 1e5)
+        corners = np.nan_to_num(corners_of(objects.rotated_boxes), posinf=1e5).clip(-1e5, 1e5)
     for index in reversed(drawn):
         color = _rgb(objects.colors[index])
         if corners is None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from trt_perception.drawing.overlay import DrawnClasses, DrawnObjects
+from trt_perception.drawing.drawn import DrawnClasses, DrawnObjects
 from trt_perception.drawing.palette import name_color, palette_color
 from trt_perception.errors import FrameError
 from trt_perception.model_spec import Color

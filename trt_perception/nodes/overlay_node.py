@@ -18,14 +18,9 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from trt_perception.drawing.drawn import DrawnClasses, DrawnObjects, Status
 from trt_perception.drawing.masks import blend_masks, blend_semantic
-from trt_perception.drawing.overlay import (
-    DrawnClasses,
-    DrawnObjects,
-    Status,
-    draw_legend,
-    draw_overlay,
-)
+from trt_perception.drawing.overlay import draw_legend, draw_overlay
 from trt_perception.drawing.palette import class_colors
 from trt_perception.drawing.style import OverlayStyle
 from trt_perception.errors import FrameError, ParameterError, PerceptionError

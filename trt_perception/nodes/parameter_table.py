@@ -337,6 +337,9 @@ class OverlayParameters(InputParameters, frozen=True, kw_only=True):
     scores: Annotated[bool, about('Show scores on the plates.')] = True
     track_ids: Annotated[bool, about('Show track ids on the plates, where there are any.')] = True
     masks: Annotated[bool, about('Blend masks in.')] = True
+    key_points: Annotated[
+        bool, about('Draw the points of poses and faces, and the lines of their skeleton.')
+    ] = True
     status: Annotated[bool, about('Show the frame rate and what is missing.')] = True
     legend: Annotated[bool, about('List semantic classes that no object bears.')] = False
     mask_opacity: Annotated[
