@@ -58,6 +58,7 @@ setup(
         'gpu': ['cuda-bindings>=12', 'pycuda>=2024.1'],
         'bags': ['rosbags>=0.11', 'rosbags-image>=0.10'],
         'evaluate': ['faster-coco-eval>=1.6'],
+        'tracking': ['scipy>=1.8'],
         'train': ['faster-coco-eval>=1.6', 'torch>=2.2'],
     },
     entry_points={'console_scripts': ['trt_perception = trt_perception.cli.main:main']},
