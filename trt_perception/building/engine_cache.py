@@ -23,7 +23,8 @@ from typing import Any, Literal
 import msgspec
 
 from trt_perception.building.engine_identity import EngineIdentity, differences
-from trt_perception.building.sealed_file import (
+from trt_perception.errors import BuildCancelledError, EngineFileError, ParameterError
+from trt_perception.sealed_file import (
     PARTIAL_SUFFIX,
     open_private_file,
     open_private_folder,
@@ -31,7 +32,6 @@ from trt_perception.building.sealed_file import (
     read_sealed,
     write_sealed,
 )
-from trt_perception.errors import BuildCancelledError, EngineFileError, ParameterError
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 
 from trt_perception.building.engine_identity import EngineIdentity
-from trt_perception.building.sealed_file import (
+from trt_perception.errors import EngineFileError
+from trt_perception.sealed_file import (
     open_private_file,
     open_private_folder,
     read_sealed,
     write_sealed,
 )
-from trt_perception.errors import EngineFileError
 
 log = logging.getLogger(__name__)
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trt_perception.building.sealed_file import (
+from trt_perception.errors import EngineFileError
+from trt_perception.sealed_file import (
     open_private_file,
     open_private_folder,
     read_header,
     read_sealed,
     write_sealed,
 )
-from trt_perception.errors import EngineFileError
 
 HEADER = {'label': 'street', 'sizes': [1, 2, 3]}
 PLAN = bytes(range(256)) * 4
