@@ -19,11 +19,12 @@ def run(boxes, scores, class_ids, iou=0.5, max_detections=300):
 def plain(boxes, scores, class_ids, iou, max_detections):
     """One pair after the other in float64."""
     boxes, scores = np.array(boxes, np.float32).astype(float), np.array(scores, np.float32)
-    order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+    # NaN has no place in an order: sorting by it would shuffle the others.
+    order = sorted(np.flatnonzero(np.isfinite(scores)), key=lambda i: (-scores[i], i))
     kept = []
     for i in order:
         x1, y1, x2, y2 = boxes[i]
-        if not (np.isfinite(boxes[i]).all() and np.isfinite(scores[i]) and x2 > x1 and y2 > y1):
+        if not (np.isfinite(boxes[i]).all() and x2 > x1 and y2 > y1):
             continue
         for j in kept:
             if class_ids[i] != class_ids[j]:
