@@ -3,7 +3,13 @@ import pytest
 from onnx import TensorProto
 
 from networks import write_constant_network, write_detector
-from trt_perception.errors import FrameError, ModelFileError, ModelOutputError, ModelSpecError
+from trt_perception.errors import (
+    FrameError,
+    InferenceError,
+    ModelFileError,
+    ModelOutputError,
+    ModelSpecError,
+)
 from trt_perception.frames import Frame
 from trt_perception.pipeline.perception import open_pipeline
 
@@ -91,3 +97,46 @@ def test_other_class_counts_are_refused_at_once(tmp_path):
 def test_other_input_types_are_served(tmp_path, kind):
     pipeline = open_pipeline(network(tmp_path, input_type=kind))
     assert len(pipeline.process([frame(64, 48)])[0].result) == 0
+
+
+def test_a_bad_frame_fails_alone_in_a_batch(pipeline):
+    bad = Frame(np.zeros(3, np.uint8), 48, 64, 192, 'bgr8')
+    first, second, third = pipeline.process_each([frame(64, 48), bad, frame(640, 480)])
+    assert isinstance(second, FrameError)
+    assert second.cause == 'short_data'
+    assert third.result.boxes == pytest.approx(first.result.boxes * 10)
+    assert [type(outcome) for outcome in pipeline.process_each([bad])] == [FrameError]
+    assert pipeline.process_each([]) == []
+
+
+class Choosy:
+    """A network that fails on black images, and so on every batch that holds one."""
+
+    def __init__(self, runtime):
+        self._runtime = runtime
+
+    def __getattr__(self, name):
+        return getattr(self._runtime, name)
+
+    def infer(self, inputs):
+        [tensor] = inputs.values()
+        if any(not image.any() for image in tensor):
+            raise InferenceError('too dark')
+        return self._runtime.infer(inputs)
+
+
+def test_where_a_batch_fails_each_frame_is_tried_alone(pipeline):
+    pipeline.runtime = Choosy(pipeline.runtime)
+    light = Frame.from_bgr(np.full((48, 64, 3), 9, np.uint8))
+    dark = Frame.from_bgr(np.zeros((48, 64, 3), np.uint8))
+    outcomes = pipeline.process_each([light, dark, light])
+    assert [isinstance(outcome, InferenceError) for outcome in outcomes] == [False, True, False]
+    with pytest.raises(InferenceError, match='too dark'):
+        pipeline.process([light, dark])
+
+
+def test_batches_of_any_order_of_lengths(pipeline):
+    """The tensor of the longest is used for the others too."""
+    for length in (1, 4, 2, 1, 3):
+        outcomes = pipeline.process([frame(64, 48)] * length)
+        assert [len(outcome.result) for outcome in outcomes] == [2] * length

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from trt_perception.decoding.protocol import Decoder
 from trt_perception.decoding.registry import decoder_for
-from trt_perception.errors import ModelFileError
+from trt_perception.errors import (
+    FrameError,
+    InferenceError,
+    ModelFileError,
+    ModelOutputError,
+    PerceptionError,
+)
 from trt_perception.frames import Frame
 from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
@@ -80,18 +86,48 @@ class PerceptionPipeline:
             InferenceError: the backend failed.
             ModelOutputError: the network's outputs changed their shape.
         """
+        perceived = []
+        for outcome in self.process_each(frames):
+            if isinstance(outcome, PerceptionError):
+                raise outcome
+            perceived.append(outcome)
+        return perceived
+
+    def process_each(self, frames: Sequence[Frame]) -> list[Perceived | PerceptionError]:
+        """Like `process`, but a frame that fails takes no other one with it.
+
+        Where the network fails on a batch, each of its frames is tried alone.
+
+        Returns:
+            For each frame what was found, or what `process` would have raised for it.
+        """
         if not frames:
             return []
         watch = Stopwatch()
-        images = [to_bgr(frame) for frame in frames]
+        images = [_converted(frame) for frame in frames]
         watch.lap('convert')
-        if len(self._tensor) != len(images):
+        usable = [image for image in images if not isinstance(image, FrameError)]
+        seen = iter(self._look_each(usable, watch) if usable else ())
+        return [i if isinstance(i, FrameError) else next(seen) for i in images]
+
+    def _look_each(
+        self, images: Sequence[NDArray[np.uint8]], watch: Stopwatch
+    ) -> list[Perceived | PerceptionError]:
+        try:
+            return [*self._look(images, watch)]
+        except (InferenceError, ModelOutputError) as error:
+            if len(images) == 1:
+                return [error]
+            return [one for image in images for one in self._look_each([image], watch)]
+
+    def _look(self, images: Sequence[NDArray[np.uint8]], watch: Stopwatch) -> list[Perceived]:
+        """The way of images of any sizes, uint8 [H, W, 3] BGR, through the network."""
+        if len(self._tensor) < len(images):
             self._tensor = self._allocate(len(images))
-        letterboxes = [
-            self._preprocess(i, out) for i, out in zip(images, self._tensor, strict=True)
-        ]
+        batch = self._tensor[: len(images)]
+        letterboxes = [self._preprocess(i, out) for i, out in zip(images, batch, strict=True)]
         watch.lap('preprocess')
-        outputs = self.runtime.infer({self.runtime.inputs[0].name: self._tensor})
+        outputs = self.runtime.infer({self.runtime.inputs[0].name: batch})
         watch.lap('infer')
         results = self._decoder.decode(outputs, letterboxes, self.settings)
         watch.lap('decode')
@@ -121,6 +157,13 @@ class PerceptionPipeline:
     def _allocate(self, batch: int) -> NDArray[Any]:
         width, height = self.spec.input.size
         return np.empty((batch, 3, height, width), self._input_dtype)
+
+
+def _converted(frame: Frame) -> NDArray[np.uint8] | FrameError:
+    try:
+        return to_bgr(frame)
+    except FrameError as error:
+        return error
 
 
 def open_pipeline(

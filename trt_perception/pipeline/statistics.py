@@ -13,6 +13,12 @@ import numpy as np
 REPLACED = 'replaced'
 """Cause of a drop: a newer frame came while this one waited."""
 
+LOST = 'lost'
+"""Cause of a drop: it was published, and got lost on its way to this process."""
+
+STALE = 'stale'
+"""Cause of a drop: it was older than `max_age` before any work was spent on it."""
+
 
 @dataclass(frozen=True)
 class StageLatency:
@@ -73,15 +79,15 @@ class PipelineStatistics:
         self._finished: deque[float] = deque(maxlen=window)
         self._newest_stamp_ns: int | None = None
 
-    def frame_in(self) -> None:
-        """A frame arrived."""
+    def frame_in(self, count: int = 1) -> None:
+        """So many frames arrived."""
         with self._lock:
-            self._frames_in += 1
+            self._frames_in += count
 
-    def frame_dropped(self, cause: str) -> int:
-        """A frame was not worked on, for `cause`; returns how many were so far."""
+    def frame_dropped(self, cause: str, count: int = 1) -> int:
+        """So many frames were not worked on, for `cause`; returns how many were so far."""
         with self._lock:
-            self._drops[cause] += 1
+            self._drops[cause] += count
             return self._drops[cause]
 
     def frame_out(self, stages_ms: Mapping[str, float], stamp_ns: int) -> None:

@@ -91,6 +91,8 @@ class OnnxRuntime:
         self.fingerprint = hashlib.sha256(data).hexdigest()[:16]
         self.inputs = _specs(session.get_inputs())
         self.outputs = _specs(session.get_outputs())
+        images = self.inputs[0].shape[:1] if self.inputs else ()
+        self.max_batch: int | None = images[0] if images and images[0] > 0 else None
         self._session: Any = session
         self._output_names = [output.name for output in self.outputs]
 

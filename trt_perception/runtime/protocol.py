@@ -20,6 +20,7 @@ class Runtime(Protocol):
         precision: 'fp32', 'fp16' or 'int8'.
         fingerprint: identifies the very network that runs (hash of its file or engine).
         inputs, outputs: in the network's order.
+        max_batch: images in one call at most; None where nothing but memory bounds them.
     """
 
     @property
@@ -36,6 +37,9 @@ class Runtime(Protocol):
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def max_batch(self) -> int | None: ...
 
     def infer(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
         """Run the network once.

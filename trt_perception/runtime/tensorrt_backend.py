@@ -128,6 +128,8 @@ class TensorRTRuntime:
             raise InferenceError(f'{self._flavour} refuses the profile: {self._said()}')
         self._stream.synchronize()
         self.inputs, self.outputs = _specs(trt, engine)
+        greatest = self._extents(self.inputs[0])[1]
+        self.max_batch: int | None = greatest[0] if greatest else None
         self._allocate()
 
     def _allocate(self) -> None:
