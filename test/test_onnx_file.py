@@ -1,5 +1,7 @@
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from networks import write_constant_network
 from trt_perception.errors import ModelFileError
@@ -79,3 +81,26 @@ def test_refuses_a_truncated_file_at_every_length(network):
 def test_a_folder_in_place_of_a_file_is_named(tmp_path):
     with pytest.raises(ModelFileError, match='cannot be read'):
         read_onnx(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('nodes', 'expected'),
+    [
+        ([('Softmax', ['x'], ['a'])], 'Softmax'),
+        ([('Sigmoid', ['x'], ['b']), ('Flatten', ['b'], ['a'])], 'Sigmoid'),
+        ([('Relu', ['x'], ['b']), ('Relu', ['x'], ['c']), ('Concat', ['b', 'c'], ['a'])], 'Relu'),
+        ([('Relu', ['x'], ['b']), ('Neg', ['x'], ['c']), ('Concat', ['b', 'c'], ['a'])], None),
+        ([('Identity', ['x'], ['a'])], None),
+    ],
+)
+def test_the_operator_behind_an_output(tmp_path, nodes, expected):
+    made = [
+        helper.make_node(kind, inputs, outputs, **({'axis': 1} if kind == 'Concat' else {}))
+        for kind, inputs, outputs in nodes
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None]) for name in ('x', 'a')
+    ]
+    graph = helper.make_graph(made, 'tail', values[:1], values[1:])
+    onnx.save(helper.make_model(graph), str(tmp_path / 'tail.onnx'))
+    assert read_onnx(tmp_path / 'tail.onnx').operators.get('a') == expected

@@ -37,7 +37,10 @@ class InputSpec(_Strict, frozen=True):
         color_order: the order of the three channels.
         mean, scale: one per channel, in `color_order`; pixels count 0 to 255. Unless stated,
             0 and 1/255; 0 and 1 for a network that takes uint8.
-        resize: 'letterbox' keeps the aspect ratio and pads; 'stretch' does not.
+        resize: 'letterbox' keeps the aspect ratio and pads; 'stretch' does not; 'centre_crop'
+            keeps it and cuts what is left over, as classification models want it.
+        shorter_side: pixels of the image's shorter side before a centre crop, at least the
+            longer side of `size`; None is that side divided by 0.875, such as 256 for 224.
         pad: where the padding of a letterbox goes: 'centre' shares it between both sides,
             'bottom_right' keeps the image in the upper left corner.
         pad_value: grey level of the padding, 0 to 255.
@@ -47,7 +50,8 @@ class InputSpec(_Strict, frozen=True):
     color_order: Literal['rgb', 'bgr'] = 'rgb'
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: tuple[float, float, float] = (1 / 255, 1 / 255, 1 / 255)
-    resize: Literal['letterbox', 'stretch'] = 'letterbox'
+    resize: Literal['letterbox', 'stretch', 'centre_crop'] = 'letterbox'
+    shorter_side: int | None = None
     pad: Literal['centre', 'bottom_right'] = 'centre'
     pad_value: int = 114
 
@@ -111,6 +115,7 @@ class ModelSpec(_Strict, frozen=True):
         skeleton: pairs of indices into the key points, which pictures join by a line.
         options: what only the model's family understands, checked by the family itself; see
             `decoding.family_options`.
+        output_operators: by output, the operator that computes it; see `OnnxFile.operators`.
     """
 
     name: str
@@ -125,6 +130,7 @@ class ModelSpec(_Strict, frozen=True):
     key_points: tuple[str, ...] = ()
     skeleton: tuple[tuple[int, int], ...] = ()
     options: dict[str, Any] = {}
+    output_operators: dict[str, str] = {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -155,7 +161,8 @@ class _InputFile(_Strict, frozen=True):
     color_order: Literal['rgb', 'bgr'] | None = None
     mean: float | tuple[float, float, float] | None = None
     scale: float | tuple[float, float, float] | None = None
-    resize: Literal['letterbox', 'stretch'] = 'letterbox'
+    resize: Literal['letterbox', 'stretch', 'centre_crop'] = 'letterbox'
+    shorter_side: int | None = None
     pad: Literal['centre', 'bottom_right'] = 'centre'
     pad_value: int = 114
 
@@ -249,6 +256,7 @@ def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) 
         key_points=written.key_points,
         skeleton=written.skeleton,
         options=written.options,
+        output_operators=onnx.operators,
     )
     _check_values(path, spec)
     return spec
@@ -278,6 +286,7 @@ def _complete_input(path: Path, written: _InputFile, onnx: OnnxFile) -> InputSpe
                 'mean': mean,
                 'scale': scale,
                 'resize': written.resize,
+                'shorter_side': written.shorter_side,
                 'pad': written.pad,
                 'pad_value': written.pad_value,
             },
@@ -326,6 +335,15 @@ def _check_values(path: Path, spec: ModelSpec) -> None:
         (all(spec.class_names), 'a class needs a name'),
         (0 < width <= 8192 and 0 < height <= 8192, 'input.size must lie in 1..8192'),
         (0 <= spec.input.pad_value <= 255, 'input.pad_value must lie in 0..255'),
+        (
+            max(width, height) <= (spec.input.shorter_side or 8192) <= 16384,
+            f'input.shorter_side must lie in {max(width, height)}..16384, so that the image '
+            f'covers input.size {width}x{height}',
+        ),
+        (
+            spec.input.shorter_side is None or spec.input.resize == 'centre_crop',
+            'input.shorter_side belongs to `resize: centre_crop` only',
+        ),
         (all(map(math.isfinite, spec.input.mean)), 'input.mean must be finite'),
         (
             all(value != 0 and math.isfinite(value) for value in spec.input.scale),

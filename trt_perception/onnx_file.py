@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ class OnnxFile:
         opset: version of the default operator set.
         inputs, outputs: tensors, without the weights; -1 for open extents.
         metadata: the file's `metadata_props`.
+        operators: for each output the type of the operator that computes its values, such as
+            'Softmax'; what only moves or converts them is looked through. Outputs that are
+            joined from the results of different operators are missing.
     """
 
     path: Path
@@ -33,6 +36,7 @@ class OnnxFile:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metadata: dict[str, str]
+    operators: dict[str, str] = field(default_factory=dict)
 
     def input_size(self) -> tuple[int, int] | None:
         """(width, height) of the first input if it is a fixed NCHW image, else None."""
@@ -97,7 +101,36 @@ def _describe(path: Path, model: onnx.ModelProto) -> OnnxFile:
         )
     opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return OnnxFile(path, opset, inputs, outputs, metadata)
+    return OnnxFile(path, opset, inputs, outputs, metadata, _operators(graph))
+
+
+_MOVING = frozenset(
+    {'Identity', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose'}
+    | {'QuantizeLinear', 'DequantizeLinear'}
+)
+"""Operators that leave the values of their first input as they are."""
+
+
+def _operators(graph: onnx.GraphProto) -> dict[str, str]:
+    """The type of the operator behind each output, where there is one."""
+    makers = {name: node for node in graph.node for name in node.output}
+    found = {}
+    for output in graph.output:
+        pending, seen, kinds = [output.name], set(), set()
+        while pending:
+            node = makers.get(pending.pop())
+            if node is None or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if node.op_type in _MOVING:
+                pending.append(node.input[0])
+            elif node.op_type == 'Concat':
+                pending.extend(node.input)
+            else:
+                kinds.add(node.op_type)
+        if len(kinds) == 1:
+            found[output.name] = kinds.pop()
+    return found
 
 
 def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -113,10 +113,45 @@ def test_boxes_are_clipped_into_the_image(w, h, box):
     assert np.all(clipped <= [w, h, w, h])
 
 
+@pytest.mark.parametrize(
+    ('source', 'network', 'shorter_side', 'resized', 'offset'),
+    [
+        ((500, 375), (224, 224), 256, (341, 256), (-58, -16)),
+        ((375, 500), (224, 224), 256, (256, 341), (-16, -58)),
+        ((640, 480), (224, 224), None, (341, 256), (-58, -16)),
+        ((224, 224), (224, 224), 232, (232, 232), (-4, -4)),
+        ((100, 80), (64, 48), None, (91, 73), (-14, -12)),
+        # torchvision's CenterCrop rounds half an extent to the even one.
+        ((227, 225), (224, 224), 225, (227, 225), (-2, 0)),
+    ],
+)
+def test_a_centre_crop_is_cut_as_torchvision_does(source, network, shorter_side, resized, offset):
+    letterbox = Letterbox.fit(source, network, 'centre_crop', shorter_side=shorter_side)
+    assert letterbox == Letterbox(source, network, resized, offset)
+
+
+@given(extents, extents, st.integers(1, 300), st.integers(1, 300), st.integers(0, 99))
+def test_a_centre_crop_holds_image_only(w, h, nw, nh, more):
+    letterbox = Letterbox.fit((w, h), (nw, nh), 'centre_crop', shorter_side=max(nw, nh) + more)
+    corners = letterbox.points_to_source(np.array([[0, 0, nw, nh]]))[0]
+    assert np.all(corners >= -1e-3 * max(w, h))
+    assert np.all(corners <= np.array([w, h, w, h]) * (1 + 1e-3))
+    there = letterbox.to_network(corners)
+    scale = max(1, *letterbox.scale)
+    assert np.abs(there - [0, 0, nw, nh]).max() <= 1e-3 * scale * max(w, h)
+
+
+def test_a_crop_larger_than_the_resized_image_is_refused():
+    with pytest.raises(ValueError, match='does not cover'):
+        Letterbox.fit((100, 80), (224, 224), 'centre_crop', shorter_side=200)
+
+
 def plain_preprocessing(image, spec):
     """The same in float64, one tap after the other."""
     height, width = image.shape[:2]
-    letterbox = Letterbox.fit((width, height), spec.size, spec.resize)
+    letterbox = Letterbox.fit(
+        (width, height), spec.size, spec.resize, shorter_side=spec.shorter_side
+    )
     taps = []
     for source, resized in zip(letterbox.source, letterbox.resized, strict=True):
         position = (np.arange(resized) + 0.5) * source / resized - 0.5
@@ -129,6 +164,8 @@ def plain_preprocessing(image, spec):
     inside = rows[:, x0] * (1 - fx)[:, None] + rows[:, x1] * fx[:, None]
     canvas = np.full((spec.size[1], spec.size[0], 3), float(spec.pad_value))
     left, top = letterbox.offset
+    inside = inside[max(-top, 0) :, max(-left, 0) :][: spec.size[1], : spec.size[0]]
+    left, top = max(left, 0), max(top, 0)
     canvas[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     if spec.color_order == 'rgb':
         canvas = canvas[:, :, ::-1]
@@ -140,6 +177,8 @@ SPECS = [
     InputSpec(size=(96, 64), color_order='bgr', pad_value=0),
     InputSpec(size=(96, 64), mean=(123.7, 116.3, 103.5), scale=(1 / 58.4, 1 / 57.1, 1 / 57.4)),
     InputSpec(size=(96, 64), resize='stretch'),
+    InputSpec(size=(96, 64), resize='centre_crop'),
+    InputSpec(size=(96, 64), resize='centre_crop', shorter_side=96),
 ]
 SIZES = [
     (1, 1),
@@ -160,7 +199,7 @@ def test_preprocessing_is_bilinear_within_one_grey_level(spec, size):
     image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
     out = np.full((3, 64, 96), np.nan, np.float32)
     letterbox = Preprocessor(spec)(image, out)
-    assert letterbox == Letterbox.fit(size, spec.size, spec.resize)
+    assert letterbox == Letterbox.fit(size, spec.size, spec.resize, shorter_side=spec.shorter_side)
     difference = np.abs(out - plain_preprocessing(image, spec))
     assert (difference / np.array(spec.scale)[:, None, None]).max() <= 1.0 + 1e-3
 

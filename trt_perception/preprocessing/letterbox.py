@@ -21,6 +21,9 @@ from trt_perception.model_spec import InputSpec
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
+CROPPED = 0.875
+"""Share of the resized image's shorter side that a centre crop keeps unless it is stated."""
+
 
 @dataclass(frozen=True)
 class Letterbox:
@@ -29,8 +32,9 @@ class Letterbox:
     Attributes:
         source: (width, height) of the image.
         network: (width, height) of the network's input.
-        resized: (width, height) of the image in the network's input, each at least 1.
-        offset: (left, top) of its upper left corner there; the rest is padding.
+        resized: (width, height) of the whole image in network pixels, each at least 1.
+        offset: (left, top) of its upper left corner in the network's input; the rest is padding.
+            Negative where the image is larger than the input and cut, as by a centre crop.
     """
 
     source: Size
@@ -43,28 +47,43 @@ class Letterbox:
         cls,
         source: Size,
         network: Size,
-        resize: Literal['letterbox', 'stretch'] = 'letterbox',
+        resize: Literal['letterbox', 'stretch', 'centre_crop'] = 'letterbox',
         pad: Literal['centre', 'bottom_right'] = 'centre',
+        shorter_side: int | None = None,
     ) -> Letterbox:
         """Place an image of `source` pixels in a network input of `network` pixels.
 
         'letterbox' takes the largest size of the same aspect ratio, rounded to whole pixels.
         `pad` 'centre' centres it, where an odd pixel of padding goes to the right or the bottom;
         'bottom_right' puts it into the upper left corner. 'stretch' fills the input.
+        'centre_crop' makes the image's shorter side `shorter_side` pixels long and cuts the
+        middle out, with the roundings of torchvision's Resize and CenterCrop; None is the
+        input's longer side divided by 0.875.
 
         Raises:
-            ValueError: an extent is below 1.
+            ValueError: an extent is below 1, or `shorter_side` below an extent of the input.
         """
         if min(*source, *network) < 1:
             raise ValueError(f'image {source} and network input {network} must be at least 1x1')
         if resize == 'stretch':
             return cls(source, network, network, (0, 0))
+        if resize == 'centre_crop':
+            return cls._cropped(source, network, shorter_side or round(max(network) / CROPPED))
         ratio = min(network[0] / source[0], network[1] / source[1])
         width = min(max(round(source[0] * ratio), 1), network[0])
         height = min(max(round(source[1] * ratio), 1), network[1])
         offset = (0, 0)
         if pad == 'centre':
             offset = ((network[0] - width) // 2, (network[1] - height) // 2)
+        return cls(source, network, (width, height), offset)
+
+    @classmethod
+    def _cropped(cls, source: Size, network: Size, shorter_side: int) -> Letterbox:
+        if shorter_side < max(network):
+            raise ValueError(f'shorter side {shorter_side} does not cover {network}')
+        short = min(source)
+        width, height = (shorter_side * extent // short for extent in source)
+        offset = (-round((width - network[0]) / 2), -round((height - network[1]) / 2))
         return cls(source, network, (width, height), offset)
 
     @property
@@ -168,7 +187,12 @@ class Preprocessor:
         self._check(image, out)
         height, width = image.shape[:2]
         spec = self._spec
-        letterbox = Letterbox.fit((width, height), spec.size, spec.resize, spec.pad)
+        letterbox = Letterbox.fit(
+            (width, height), spec.size, spec.resize, spec.pad, spec.shorter_side
+        )
+        if spec.resize == 'centre_crop':
+            self._normalise(self._cut(image, letterbox), out)
+            return letterbox
         self._pad(out, letterbox)
         left, top = letterbox.offset
         columns, rows = letterbox.resized
@@ -186,11 +210,19 @@ class Preprocessor:
                 f'got {out.dtype} {out.shape}'
             )
 
+    def _cut(self, image: NDArray[np.uint8], letterbox: Letterbox) -> NDArray[Any]:
+        """The part of the resized image that lies in the network's input."""
+        columns, rows = letterbox.resized
+        width, height = letterbox.network
+        if columns * rows > _LONG * width * height:
+            return _interpolated(image, letterbox)
+        left, top = (-shift for shift in letterbox.offset)
+        return self._resize(image, letterbox)[top : top + height, left : left + width]
+
     def _resize(self, image: NDArray[np.uint8], letterbox: Letterbox) -> NDArray[Any]:
         columns, rows = letterbox.resized
         if self._resized.shape[:2] != (rows, columns):
             self._resized = np.empty((rows, columns, 3), np.uint8)
-            self._planes = [np.empty((rows, columns), np.uint8) for _ in range(3)]
         if letterbox.source == letterbox.resized:
             return image
         method = cv2.INTER_LINEAR
@@ -201,6 +233,8 @@ class Preprocessor:
 
     def _normalise(self, image: NDArray[Any], interior: NDArray[Any]) -> None:
         """Write (image - mean) * scale into `interior` [3, rows, columns]."""
+        if not self._planes or self._planes[0].shape != image.shape[:2]:
+            self._planes = [np.empty(image.shape[:2], np.uint8) for _ in range(3)]
         planes = cv2.split(image, self._planes)
         if self._spec.color_order == 'rgb':
             planes = planes[::-1]
@@ -258,6 +292,27 @@ def _owner_of(out: NDArray[Any]) -> Callable[[], NDArray[Any] | None]:
     if isinstance(owner, np.ndarray) and owner.base is None:
         return weakref.ref(owner)
     return lambda: None
+
+
+_LONG = 8
+"""A resized image of more than so many times the input's pixels is not made to be cut."""
+
+
+def _interpolated(image: NDArray[np.uint8], letterbox: Letterbox) -> NDArray[np.uint8]:
+    """The network's input, interpolated bilinearly pixel by pixel: uint8 [h, w, 3]."""
+    taps = []
+    for axis, source in enumerate(letterbox.source):
+        centres = np.arange(letterbox.network[axis]) + 0.5 - letterbox.offset[axis]
+        position = np.clip(centres / letterbox.scale[axis] - 0.5, 0, source - 1)
+        lower = position.astype(np.intp)
+        taps.append((lower, np.minimum(lower + 1, source - 1), position - lower))
+    (x0, x1, fx), (y0, y1, fy) = taps
+    left, right = (
+        image[y0][:, x] * (1 - fy)[:, None, None] + image[y1][:, x] * fy[:, None, None]
+        for x in (x0, x1)
+    )
+    mixed = left * (1 - fx)[:, None] + right * fx[:, None]
+    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def _centres_meet(letterbox: Letterbox) -> bool:
