@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import cv2
 import numpy as np
 import pytest
 
@@ -14,8 +17,13 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from nodes.graph import mask_pixels
-from trt_perception.nodes.messages import DetectionMessages, image_message
-from trt_perception.results import Detections
+from trt_perception.nodes.messages import (
+    DetectionMessages,
+    classification_message,
+    embeddings_message,
+    image_message,
+)
+from trt_perception.results import Classification, Detections
 
 HEADER = Header(frame_id='camera')
 NAMES = ('car', 'dog', 'cat')
@@ -47,6 +55,55 @@ def test_one():
     assert (detection.bbox.size_x, detection.bbox.size_y) == (30, 60)
     [result] = detection.results
     assert (result.hypothesis.class_id, result.hypothesis.score) == ('dog', 0.5)
+
+
+@pytest.mark.parametrize('degrees', [-60, -15, 0, 30, 75])
+def test_theta_turns_as_a_rectangle_that_is_rendered(degrees):
+    """A rectangle is painted by its corners; OpenCV measures its angle from the pixels."""
+    center, size = (320.0, 240.0), (200.0, 60.0)
+    along = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    across = np.array([-along[1], along[0]])
+    corners = [
+        np.array(center) + a * along * size[0] / 2 + b * across * size[1] / 2
+        for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    ]
+    picture = np.zeros((480, 640), np.uint8)
+    cv2.fillPoly(picture, [np.rint(corners).astype(np.int32)], 255)
+    # The long side's direction in the pixels, y down: turned towards y for a positive angle.
+    y, x = np.nonzero(picture)
+    measured = np.arctan2(*np.linalg.eigh(np.cov(x, y))[1][::-1, 1])
+    found = some([0, 0, 1, 1], [0.5], [0])
+    turned = np.array([[*center, *size, np.radians(degrees)]], np.float32)
+    found = dataclasses.replace(found, rotated_boxes=turned)
+    [detection] = DetectionMessages().build(found, NAMES, HEADER).detections
+    apart = (detection.bbox.center.theta - measured + np.pi / 2) % np.pi - np.pi / 2
+    assert abs(apart) < np.radians(1)
+    assert (detection.bbox.size_x, detection.bbox.size_y) == size
+    assert (detection.bbox.center.position.x, detection.bbox.center.position.y) == center
+
+
+def test_an_upright_box_after_a_turned_one_is_upright():
+    messages = DetectionMessages()
+    found = some([0, 0, 4, 2], [0.5], [0])
+    turned = np.array([[2, 1, 4, 2, 0.5]], np.float32)
+    messages.build(dataclasses.replace(found, rotated_boxes=turned), NAMES, HEADER)
+    [detection] = messages.build(found, NAMES, HEADER).detections
+    assert detection.bbox.center.theta == 0
+
+
+def test_a_classification_lists_its_classes_in_order():
+    result = Classification(np.array([2, 0]), np.array([0.75, 0.25], np.float32), (640, 480))
+    message = classification_message(result, NAMES, HEADER)
+    assert message.header == HEADER
+    assert [(h.class_id, h.score) for h in message.results] == [('cat', 0.75), ('car', 0.25)]
+
+
+@pytest.mark.parametrize('count', [0, 1, 3])
+def test_embeddings_lie_one_after_the_other(count):
+    vectors = np.arange(count * 4, dtype=np.float32).reshape(count, 4)
+    message = embeddings_message(vectors, HEADER)
+    assert message.size == 4
+    np.testing.assert_array_equal(np.array(message.values).reshape(-1, message.size), vectors)
 
 
 def test_track_ids_are_text_and_empty_where_untracked():

@@ -1,4 +1,4 @@
-"""Detects objects in the images of a camera."""
+"""Detects objects in the images of a camera, with their key points, angles and embeddings."""
 
 from __future__ import annotations
 
@@ -9,39 +9,63 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from trt_perception.model_spec import Task
+from trt_perception.msg import Embeddings, KeyPoints2DArray
 from trt_perception.nodes.inference_node import InferenceNode
-from trt_perception.nodes.messages import DetectionMessages
+from trt_perception.nodes.key_point_messages import KeyPointMessages
+from trt_perception.nodes.messages import DetectionMessages, embeddings_message
 from trt_perception.nodes.parameter_table import DetectParameters
 from trt_perception.nodes.running import run
+from trt_perception.nodes.tasks import tasks_of
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.results import Detections
 
 
 class DetectNode(InferenceNode[DetectParameters]):
-    """`image` in; `~/detections`, latched `~/vision_info` and `~/label_info` out."""
+    """`image` in; `~/detections`, latched `~/vision_info` and `~/label_info` out.
 
-    TASKS = ('detect',)
+    Pose and face models: `~/key_points` besides. Oriented boxes have their angle in
+    `bbox.center.theta`. `~/embeddings` follow where something makes them.
+    """
+
+    TASKS = tasks_of('detect_node')
 
     def __init__(self, **arguments: Any) -> None:
         """See `PerceptionNode`."""
         self._messages = DetectionMessages()
         self._detections: Publisher | None = None
+        self._key_points: Publisher | None = None
+        self._key_point_messages: KeyPointMessages | None = None
+        self._embeddings: Publisher | None = None
         super().__init__('detect_node', DetectParameters, **arguments)
 
     def create_outputs(self, task: Task) -> None:
         """See `InferenceNode`."""
+        assert self.pipeline is not None
         self._detections = self.output(Detection2DArray, '~/detections')
+        self._embeddings = self.output(Embeddings, '~/embeddings')
+        self._key_points = self._key_point_messages = None
+        if task in ('pose', 'face'):
+            self._key_point_messages = KeyPointMessages(self.pipeline.spec)
+            self._key_points = self.output(KeyPoints2DArray, '~/key_points')
         self.publish_vision_info()
 
     def publish(self, perceived: Perceived, header: Header) -> dict[str, float]:
         """Publish the objects, or that there are none."""
         assert self._detections is not None
-        assert isinstance(perceived.result, Detections)
+        found = perceived.result
+        assert isinstance(found, Detections)
         watch = Stopwatch()
-        message = self._messages.build(perceived.result, self.class_ids, header)
+        message = self._messages.build(found, self.class_ids, header)
+        points = None
+        if self._key_point_messages is not None:
+            points = self._key_point_messages.build(found, self.class_ids, header)
         watch.lap('message')
         self._detections.publish(message)
+        if points is not None and self._key_points is not None:
+            self._key_points.publish(points)
+        if found.embeddings is not None and self._embeddings is not None:
+            self._embeddings.publish(embeddings_message(found.embeddings, header))
         watch.lap('publish')
         return watch.laps_ms
 

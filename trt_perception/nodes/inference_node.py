@@ -21,7 +21,6 @@ from trt_perception.errors import (
     FrameError,
     InferenceError,
     ModelOutputError,
-    ModelSpecError,
 )
 from trt_perception.model_spec import Task
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
@@ -31,6 +30,7 @@ from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import label_info_message, vision_info_message
 from trt_perception.nodes.parameter_table import InferenceParameters
 from trt_perception.nodes.reports import Engine
+from trt_perception.nodes.tasks import check_task
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import REPLACED
 from trt_perception.pipeline.worker import NewestFrameWorker
@@ -141,12 +141,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         pipeline = self.open_pipeline()
         self.pipeline = pipeline
         spec = pipeline.spec
-        if spec.task not in self.TASKS:
-            raise ModelSpecError(
-                f'model {spec.name} is for the task {spec.task}, {self.get_name()} does: '
-                f'{", ".join(self.TASKS)}. Set the parameter `model` to another one, or start '
-                f'{"segment_node" if "detect" in self.TASKS else "detect_node"}'
-            )
+        check_task(spec, self.TASKS, self.get_name())
         limits = spec.thresholds
         self.fill_parameters(
             {

@@ -12,18 +12,21 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import (
     BoundingBox2D,
+    Classification,
     Detection2D,
     Detection2DArray,
     LabelInfo,
     ObjectHypothesis,
     ObjectHypothesisWithPose,
-    Point2D,
+    Pose2D,
     VisionClass,
     VisionInfo,
 )
 
 from trt_perception.model_spec import ModelSpec
+from trt_perception.msg import Embeddings
 from trt_perception.nodes.reports import Engine
+from trt_perception.results import Classification as ClassificationResult
 from trt_perception.results import Detections
 
 _CHANNELS = {'mono8': 1, 'mono16': 1, 'rgb8': 3, 'bgr8': 3}
@@ -40,7 +43,7 @@ class DetectionMessages:
     def __init__(self) -> None:
         """Start with none; as many are kept as the fullest image needed."""
         self._messages: list[Detection2D] = []
-        self._parts: list[tuple[Detection2D, Point2D, BoundingBox2D, ObjectHypothesis]] = []
+        self._parts: list[tuple[Detection2D, Pose2D, BoundingBox2D, ObjectHypothesis]] = []
 
     def build(
         self, detections: Detections, class_ids: Sequence[str], header: Header
@@ -53,23 +56,20 @@ class DetectionMessages:
             header: of the source image; goes into the array and every object.
         """
         self._grow(len(detections))
-        corners = detections.boxes.astype(np.float64)
-        centers = ((corners[:, :2] + corners[:, 2:]) / 2).tolist()
-        sizes = (corners[:, 2:] - corners[:, :2]).tolist()
         rows = zip(
             self._parts,
-            centers,
-            sizes,
+            _poses(detections),
             detections.scores.tolist(),
             [class_ids[index] for index in detections.class_ids.tolist()],
-            _track_names(detections),
+            track_names(detections),
             strict=False,  # the kept objects may be more
         )
-        for (message, position, box, hypothesis), (x, y), (w, h), score, name, track in rows:
+        for (message, center, box, hypothesis), (x, y, w, h, theta), score, name, track in rows:
             message.header = header
             message.id = track
-            position.x = x
-            position.y = y
+            center.position.x = x
+            center.position.y = y
+            center.theta = theta
             box.size_x = w
             box.size_y = h
             hypothesis.class_id = name
@@ -81,10 +81,28 @@ class DetectionMessages:
             message = Detection2D(results=[ObjectHypothesisWithPose()])
             box = message.bbox
             self._messages.append(message)
-            self._parts.append((message, box.center.position, box, message.results[0].hypothesis))
+            self._parts.append((message, box.center, box, message.results[0].hypothesis))
 
 
-def _track_names(detections: Detections) -> list[str]:
+def _poses(detections: Detections) -> list[list[float]]:
+    """Centre x, centre y, width, height, theta of each object, in the picture's pixels.
+
+    vision_msgs leaves the sign of theta to the axes; here, as in the image, x points to the right
+    and y down, and theta turns x towards y.
+    """
+    if detections.rotated_boxes is not None:
+        turned: list[list[float]] = detections.rotated_boxes.astype(np.float64).tolist()
+        return turned
+    corners = detections.boxes.astype(np.float64)
+    poses = np.zeros((len(detections), 5))
+    poses[:, :2] = (corners[:, :2] + corners[:, 2:]) / 2
+    poses[:, 2:4] = corners[:, 2:] - corners[:, :2]
+    upright: list[list[float]] = poses.tolist()
+    return upright
+
+
+def track_names(detections: Detections) -> list[str]:
+    """The id of each object as text, '' where it is untracked."""
     if detections.track_ids is None:
         return [''] * len(detections)
     return ['' if track < 0 else str(track) for track in detections.track_ids.tolist()]
@@ -112,6 +130,35 @@ def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
         step=width * _CHANNELS[encoding] * pixels.dtype.itemsize,
         data=data,
     )
+
+
+def classification_message(
+    result: ClassificationResult, class_ids: Sequence[str], header: Header
+) -> Classification:
+    """What the image shows, the most likely class first.
+
+    Args:
+        result: classes and scores.
+        class_ids: what `class_id` says of each class of the model.
+        header: of the source image.
+    """
+    pairs = zip(result.class_ids.tolist(), result.scores.tolist(), strict=True)
+    return Classification(
+        header=header,
+        results=[ObjectHypothesis(class_id=class_ids[i], score=score) for i, score in pairs],
+    )
+
+
+def embeddings_message(vectors: NDArray[np.float32], header: Header) -> Embeddings:
+    """What objects look like.
+
+    Args:
+        vectors: float32 [N, D], of length 1 each.
+        header: of the source image.
+    """
+    values = array.array('f')
+    values.frombytes(np.ascontiguousarray(vectors, np.float32).tobytes())
+    return Embeddings(header=header, size=vectors.shape[1], values=values)
 
 
 def label_info_message(spec: ModelSpec, threshold: float, header: Header) -> LabelInfo:

@@ -206,6 +206,19 @@ class SegmentParameters(InferenceParameters, frozen=True, kw_only=True):
     ] = 'street_semantic'
 
 
+class ClassifyParameters(InferenceParameters, frozen=True, kw_only=True):
+    """Parameters of classify_node."""
+
+    model: Annotated[
+        str,
+        about(
+            'Name of a classification or embedding model in config/models, or the path of a '
+            'model YAML file or of an ONNX file.',
+            change=UNCONFIGURED,
+        ),
+    ] = ''
+
+
 class CameraParameters(NodeParameters, frozen=True, kw_only=True):
     """Parameters of camera_node."""
 
@@ -447,6 +460,7 @@ NODES: dict[str, type[NodeParameters]] = {
     'camera_node': CameraParameters,
     'detect_node': DetectParameters,
     'segment_node': SegmentParameters,
+    'classify_node': ClassifyParameters,
     'overlay_node': OverlayParameters,
 }
 """The parameters of each node by its name."""

@@ -16,6 +16,7 @@ from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.messages import DetectionMessages, image_message
 from trt_perception.nodes.parameter_table import SegmentParameters
 from trt_perception.nodes.running import run
+from trt_perception.nodes.tasks import tasks_of
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.results import Detections, SegmentationMap
@@ -29,7 +30,7 @@ class SegmentNode(InferenceNode[SegmentParameters]):
     to detections[i-1]), and latched `~/vision_info`.
     """
 
-    TASKS = ('instance', 'semantic')
+    TASKS = tasks_of('segment_node')
 
     def __init__(self, **arguments: Any) -> None:
         """See `PerceptionNode`."""
@@ -52,6 +53,7 @@ class SegmentNode(InferenceNode[SegmentParameters]):
         """Publish the mask, and what belongs to it."""
         if isinstance(perceived.result, SegmentationMap):
             return self._publish_classes(perceived.result, header)
+        assert isinstance(perceived.result, Detections)
         return self._publish_objects(perceived.result, header)
 
     def _publish_classes(self, result: SegmentationMap, header: Header) -> dict[str, float]:
