@@ -21,12 +21,20 @@ SIZE = (128, 96)
 class Net:
     """Strings operators together; a tensor is its name, its channels are remembered."""
 
-    def __init__(self, *, opset: int = 17, batch: int | str = 1, size=SIZE, seed: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        opset: int = 17,
+        batch: int | str = 1,
+        size=SIZE,
+        seed: int = 1,
+        open_size: bool = False,
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.channels: dict[str, int] = {'images': 3}
-        self.opset, self.batch, self.size = opset, batch, size
+        self.opset, self.batch, self.size, self.open_size = opset, batch, size, open_size
 
     def const(self, value, dtype=np.float32) -> str:
         name = f'const_{len(self.weights)}'
@@ -102,15 +110,34 @@ class Net:
         infos = []
         for i, (tensor, shape) in enumerate(outputs.items()):
             nodes.append(helper.make_node('Identity', [tensor], [f'output{i}'], f'/out_{i}'))
-            infos.append(value(f'output{i}', TensorProto.FLOAT, [self.batch, *shape]))
-        inputs = [value('images', TensorProto.FLOAT, [self.batch, 3, height, width])]
+            extents = [f'extent{a}' if n == -1 else n for a, n in enumerate(shape)]
+            infos.append(value(f'output{i}', TensorProto.FLOAT, [self.batch, *extents]))
+        extents = ['height', 'width'] if self.open_size else [height, width]
+        inputs = [value('images', TensorProto.FLOAT, [self.batch, 3, *extents])]
         graph = helper.make_graph(nodes, 'family', inputs, infos, self.weights)
         opset = [helper.make_opsetid('', self.opset)]
         return helper.make_model(graph, opset_imports=opset, ir_version=8)
 
     def cells(self, stride: int) -> tuple[int, int]:
-        """(columns, rows) of the feature map at a stride."""
+        """(columns, rows) of the feature map at a stride; -1 where the size is open."""
+        if self.open_size:
+            return -1, -1
         return self.size[0] // stride, self.size[1] // stride
+
+    def count(self, *strides: int) -> int:
+        """Cells of the feature maps at some strides; -1 where the size is open."""
+        if self.open_size:
+            return -1
+        return sum(math.prod(self.cells(stride)) for stride in strides)
+
+    def extents(self, x: str) -> str:
+        """[rows, columns] of a feature map, as a tensor."""
+        return self.op('Shape', x, start=2, end=4)
+
+    def like(self, x: str, other: str, *lead: int) -> str:
+        """`x` reshaped to `lead` and the rows and columns of `other`."""
+        shape = self.op('Concat', self.const(lead, np.int64), self.extents(other), axis=0)
+        return self.op('Reshape', x, shape)
 
 
 def _bottleneck(net: Net, x: str) -> str:
@@ -153,12 +180,15 @@ def _attention(net: Net, x: str) -> str:
     """Self-attention over all cells, with a depth-wise positional convolution."""
     c = net.channels[x]
     columns, rows = net.cells(32)
-    qkv = net.reshape(net.conv(x, 2 * c, 1, act=''), -1, 2, c, columns * rows)
+    qkv = net.reshape(net.conv(x, 2 * c, 1, act=''), net_batch(net), 2, c, net.count(32))
     q, k, v = net.split(qkv, [c // 4, c // 4, c // 2], axis=2)
     scores = net.op('MatMul', net.transpose(q, 0, 1, 3, 2), k)
     weights = net.op('Softmax', net.op('Mul', scores, net.const((c // 4) ** -0.5)), axis=-1)
     mixed = net.op('MatMul', v, net.transpose(weights, 0, 1, 3, 2))
-    maps = [net.reshape(t, -1, c, rows, columns) for t in (mixed, v)]
+    if net.open_size:
+        maps = [net.like(t, x, 0, c) for t in (mixed, v)]
+    else:
+        maps = [net.reshape(t, -1, c, rows, columns) for t in (mixed, v)]
     for t in maps:
         net.channels[t] = c
     position = net.conv(maps[1], c, 3, g=c, act='')
@@ -166,47 +196,67 @@ def _attention(net: Net, x: str) -> str:
     return net.op('Add', y, net.conv(net.conv(y, 2 * c, 1), c, 1, act=''))
 
 
-def _anchors(net: Net) -> tuple[np.ndarray, np.ndarray]:
-    """Centres [1, 2, A] in cells and strides [1, A]."""
+def _anchors(net: Net, maps: Sequence[str]) -> tuple[str, str]:
+    """Centres [1, 2, A] in cells and strides [1, A], as tensors."""
+    if net.open_size:
+        return _open_anchors(net, maps)
     centres, strides = [], []
     for stride in (8, 16, 32):
         columns, rows = net.cells(stride)
         x, y = np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5)
         centres.append(np.stack([x.ravel(), y.ravel()]))
         strides.append(np.full((1, columns * rows), stride))
-    return np.concatenate(centres, 1)[None], np.concatenate(strides, 1)
+    return net.const(np.concatenate(centres, 1)[None]), net.const(np.concatenate(strides, 1))
+
+
+def _open_anchors(net: Net, maps: Sequence[str]) -> tuple[str, str]:
+    """The same where the network's size is open: computed from the maps' extents."""
+    centres, strides = [], []
+    for x, stride in zip(maps, (8, 16, 32), strict=True):
+        extents = net.extents(x)
+        axes = []
+        for axis, shape in ((1, (1, -1)), (0, (-1, 1))):
+            zero, one = (net.const(number, np.int64) for number in (0, 1))
+            extent = net.op('Gather', extents, net.const(axis, np.int64), axis=0)
+            steps = net.op('Cast', net.op('Range', zero, extent, one), to=TensorProto.FLOAT)
+            steps = net.reshape(net.op('Add', steps, net.const(0.5)), *shape)
+            axes.append(net.reshape(net.op('Expand', steps, extents), 1, 1, -1))
+        centres.append(net.op('Concat', *axes, axis=1))
+        zeros = net.op('Mul', net.reshape(axes[0], 1, -1), net.const(0.0))
+        strides.append(net.op('Add', zeros, net.const(float(stride))))
+    return net.op('Concat', *centres, axis=2), net.op('Concat', *strides, axis=1)
 
 
 def _v8_boxes(net: Net, maps: Sequence[str], extra: int = 0) -> tuple[str, list[str], int]:
     """Raw scores and boxes in pixels of YOLOv8's head; [B, 4+nc, A], the extras, A."""
     raw, extras = [], []
     for x, stride in zip(maps, (8, 16, 32), strict=True):
-        columns, rows = net.cells(stride)
+        cells = net.count(stride)
         box = net.conv(net.conv(net.conv(x, 64), 64), 64, 1, act='')
         score = net.conv(net.conv(net.conv(x, 48), 48), CLASSES, 1, act='')
-        raw.append(
-            net.reshape(net.concat(box, score), net_batch(net), 64 + CLASSES, columns * rows)
-        )
+        raw.append(net.reshape(net.concat(box, score), net_batch(net), 64 + CLASSES, cells))
         if extra:
             t = net.conv(net.conv(x, 32), extra, 1, act='')
-            extras.append(net.reshape(t, net_batch(net), extra, columns * rows))
-    centres, strides = _anchors(net)
-    count = strides.shape[1]
+            extras.append(net.reshape(t, net_batch(net), extra, cells))
+    centres, strides = _anchors(net, maps)
+    count = net.count(8, 16, 32)
     box, score = net.split(net.op('Concat', *raw, axis=2), [64, CLASSES])
     bins = net.transpose(net.reshape(box, net_batch(net), 4, 16, count), 0, 2, 1, 3)
     weight = net.const(np.arange(16).reshape(1, 16, 1, 1))
     dfl = net.op('Conv', net.op('Softmax', bins, axis=1), weight, channels=1)
     near, far = net.split(net.reshape(dfl, net_batch(net), 4, count), [2, 2])
-    low = net.op('Sub', net.const(centres), near)
-    high = net.op('Add', net.const(centres), far)
+    low = net.op('Sub', centres, near)
+    high = net.op('Add', centres, far)
     centre = net.op('Div', net.op('Add', low, high), net.const(2.0))
     extent = net.op('Sub', high, low)
-    boxes = net.op('Mul', net.op('Concat', centre, extent, axis=1), net.const(strides))
+    boxes = net.op('Mul', net.op('Concat', centre, extent, axis=1), strides)
     return net.op('Concat', boxes, net.op('Sigmoid', score), axis=1), extras, count
 
 
 def net_batch(net: Net) -> int:
     """What stands for the batch in the shape of a Reshape."""
+    if net.open_size:
+        return 0  # as it was; only one extent may be -1
     return net.batch if isinstance(net.batch, int) else -1
 
 
@@ -242,7 +292,7 @@ def yolov10(**options) -> onnx.ModelProto:
     boxes, scores = net.split(output, [4, CLASSES])
     boxes, scores = net.transpose(boxes, 0, 2, 1), net.transpose(scores, 0, 2, 1)
     best = net.op('ReduceMax', scores, axes=[2], keepdims=0)
-    k = min(20, count)
+    k = 20 if net.open_size else min(20, count)
     _, index = net.op('TopK', best, net.const([k], np.int64), count=2, axis=1)
     column = net.op('Unsqueeze', index, net.const([2], np.int64))
     boxes = net.op(
@@ -284,8 +334,7 @@ def rtdetr(**options) -> onnx.ModelProto:
     maps = _backbone(net)
     tokens = []
     for x, stride in zip(maps, (8, 16, 32), strict=True):
-        columns, rows = net.cells(stride)
-        flat = net.reshape(net.conv(x, width, 1, act=''), net_batch(net), width, columns * rows)
+        flat = net.reshape(net.conv(x, width, 1, act=''), net_batch(net), width, net.count(stride))
         tokens.append(net.transpose(flat, 0, 2, 1))
     memory = _transformer_layer(net, net.op('Concat', *tokens, axis=1), width)
     scores = net.linear(memory, width, CLASSES)
@@ -334,10 +383,12 @@ def ddrnet(**options) -> onnx.ModelProto:
         net.op('Relu', net.op('Add', high, net.up(net.conv(low, 32, 1, act=''), mode='linear'))),
     )
     low = _basic_block(net, low, 96, 2)
-    columns, rows = net.cells(32)
     pooled = net.op('AveragePool', low, kernel_shape=[3, 3], pads=[1] * 4)
     whole = net.conv(net.op('GlobalAveragePool', low), 32, 1, act='relu')
-    sizes = net.const([1, 32, rows, columns], np.int64)
+    if net.open_size:
+        sizes = net.op('Concat', net.const([1, 32], np.int64), net.extents(low), axis=0)
+    else:
+        sizes = net.const([1, 32, *net.cells(32)[::-1]], np.int64)
     whole = net.op('Expand', whole, sizes)
     parts = [net.conv(low, 32, 1, act='relu'), net.conv(pooled, 32, 1, act='relu'), whole]
     context = net.conv(net.concat(*parts), 64, 1, act='relu')
@@ -362,7 +413,7 @@ def unet(**options) -> onnx.ModelProto:
         x = net.op('ConvTranspose', x, weight, channels=width, kernel_shape=[2, 2], strides=[2, 2])
         x = net.conv(net.conv(net.concat(skip, x), width, act='relu'), width, act='relu')
     logits = net.conv(x, CLASSES, 1, act='')
-    return net.model({logits: (CLASSES, net.size[1], net.size[0])})
+    return net.model({logits: (CLASSES, *net.cells(1)[::-1])})
 
 
 FAMILIES: dict[str, Callable[..., onnx.ModelProto]] = {

@@ -133,7 +133,7 @@ def test_one_pass_serves_all_methods(network: Path):
     assert {method: together.ranges(method) for method in METHODS} == apart
     extremes = RangeCollector(network, 'minmax')
     extremes.add(tensor)
-    with pytest.raises(ParameterError, match='entropy.*needs histograms'):
+    with pytest.raises(ParameterError, match=r'entropy.*needs histograms'):
         extremes.ranges('entropy')
 
 

@@ -38,6 +38,7 @@ TENSORRT = Flavour('tensorrt', '10.3.0', None)
 RTX = Flavour('tensorrt-rtx', '1.7.1', None)
 ORIN = Gpu('Orin', '8.7', 8, 7_800_000_000)
 SEMANTIC = 'family: semantic\nclasses: [a, b, c, d, e, f]\n'
+INPUT = 'input: {size: [128, 96]}\n'
 AHEAD = Wish(precision='fp32', targets=('8.6',))
 
 
@@ -51,7 +52,8 @@ def rtx():
 
 @pytest.fixture
 def model(tmp_path):
-    return write_model(tmp_path / 'model', FAMILIES['yolov8'](batch='batch'))
+    network = FAMILIES['yolov8'](batch='batch', open_size=True)
+    return write_model(tmp_path / 'model', network, DETECTOR + INPUT)
 
 
 def request(model_yaml, wish=AHEAD, flavour=RTX, gpu=None):
@@ -75,7 +77,11 @@ def calibrate(model_yaml):
         if value.dtype == np.float32:
             tensors[name] = TensorRange(range=float(np.abs(value).max()))
     ranges = CalibrationRanges(
-        onnx='net.onnx', onnx_sha256=graph_digest(path), method='minmax', tensors=tensors
+        onnx='net.onnx',
+        onnx_sha256=graph_digest(path),
+        method='minmax',
+        preprocessing=load_model_spec(model_yaml).input,
+        tensors=tensors,
     )
     write_ranges(ranges_path(model_yaml), ranges)
 
@@ -96,6 +102,7 @@ def test_the_identity_names_everything_that_the_engine_depends_on(model):
         Wish(precision='fp16', targets=('8.6',)),
         Wish(precision='fp32', targets=('8.9',)),
         Wish(precision='fp32', targets=('8.6',), batch=(1, 1, 2)),
+        Wish(precision='fp32', targets=('8.6',), sizes=((128, 96), (128, 96), (256, 192))),
         Wish(precision='fp32', targets=('8.6',), workspace_bytes=1 << 30),
         Wish(precision='fp32', targets=('8.6',), optimization_level=1),
         Wish(precision='fp32', targets=('8.6',), keep_float=('/Conv_0',)),
@@ -229,6 +236,44 @@ def test_a_fixed_batch_cannot_be_widened(tmp_path):
     model = write_model(tmp_path / 'model', FAMILIES['unet'](), SEMANTIC)
     with pytest.raises(ParameterError, match='axis 0 fixed at 1'):
         request(model, Wish(precision='fp32', targets=('8.6',), batch=(1, 4, 8)))
+
+
+def test_sizes_that_the_network_cannot_take_are_refused(model, tmp_path):
+    def sized(*sizes):
+        return Wish(precision='fp32', targets=('8.6',), sizes=sizes)
+
+    with pytest.raises(ParameterError, match=r'size 256x200 .*multiples of 32.*256x224'):
+        request(model, sized((64, 96), (128, 96), (256, 200)))
+    with pytest.raises(ParameterError, match=r'leaves out 128x96, the input\.size'):
+        request(model, sized((64, 64), (64, 64), (96, 96)))
+    fixed = write_model(tmp_path / 'fixed', FAMILIES['yolov8'](batch='batch'))
+    with pytest.raises(ParameterError, match='width fixed at 128'):
+        request(fixed, sized((64, 96), (128, 96), (256, 96)))
+
+
+OPENED = ((64, 64), (128, 96), (256, 192))
+
+
+@pytest.mark.parametrize(
+    ('family', 'precision'),
+    [
+        *((family, 'int8') for family in sorted(FAMILIES.keys() - {'yolov5'})),
+        *(('yolov8', 'fp32'), ('yolov8', 'fp16'), ('ddrnet', 'fp16')),
+    ],
+)
+def test_open_height_and_width_build_in_every_precision(rtx, tmp_path, family, precision):
+    text = SEMANTIC if family in ('ddrnet', 'unet') else DETECTOR
+    network = FAMILIES[family](batch='batch', open_size=True)
+    model = write_model(tmp_path / 'model', network, text + INPUT)
+    if precision == 'int8':
+        calibrate(model)
+    wish = Wish(precision, (1, 2, 4), OPENED, targets=('8.6',))
+    asked = request(model, wish, rtx)
+    profile = asked.identity.profiles[0]['images']
+    assert str(profile) == '1x3x64x64:2x3x96x128:4x3x192x256'
+    built = obtain_engine(asked, EngineCache(tmp_path / 'engines'))
+    if precision == 'int8':
+        assert built.facts['int8_share'] > 0.5
 
 
 def test_builds_once_with_facts_in_the_header(rtx, model, tmp_path):

@@ -8,6 +8,7 @@ from trt_perception.cli.quantities import (
     shown_age,
     shown_bytes,
     size_in_bytes,
+    size_range,
 )
 
 
@@ -55,6 +56,26 @@ def test_batches(text, batch):
 def test_what_is_no_batch_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r'MIN:OPT:MAX|MIN <= OPT'):
         batch_range(text)
+
+
+@pytest.mark.parametrize(
+    ('text', 'sizes'),
+    [
+        ('640x384', ((640, 384),) * 3),
+        ('32X64:64x64:96x128', ((32, 64), (64, 64), (96, 128))),
+    ],
+)
+def test_size_ranges(text, sizes):
+    assert size_range(text) == sizes
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['', '640', '640x', 'x384', '0x32', '1x1:2x2', '64x64:32x96:96x96', '1x1:2x2:3x3:4x4', '-1x2'],
+)
+def test_what_is_no_size_range_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=r'WxH:WxH:WxH|MIN <= OPT'):
+        size_range(text)
 
 
 def test_quantities_are_shown_with_the_unit_that_fits():

@@ -20,8 +20,15 @@ from trt_perception.building.engine_identity import (
     PlatformIdentity,
     TensorRTIdentity,
 )
-from trt_perception.building.onnx_graph import graph_digest
-from trt_perception.building.optimization_profiles import profiles_for
+from trt_perception.building.graph_index import GraphIndex
+from trt_perception.building.network_stride import network_stride
+from trt_perception.building.onnx_graph import graph_digest, load_graph
+from trt_perception.building.optimization_profiles import (
+    Profile,
+    SizeRange,
+    check_multiples,
+    profiles_for,
+)
 from trt_perception.building.precision import (
     Precision,
     PreparedGraph,
@@ -57,6 +64,7 @@ class Wish:
     Attributes:
         precision: 'fp32', 'fp16' or 'int8'.
         batch: least, best and largest number of images; None: what the network has, or 1.
+        sizes: least, best and largest (width, height); None: the model's `input.size`.
         workspace_bytes, optimization_level, targets: see `BuildOptions`.
         keep_float: nodes that stay float, besides those that the model's file names; * and ?
             stand for any letters.
@@ -64,6 +72,7 @@ class Wish:
 
     precision: Precision = 'fp16'
     batch: tuple[int, int, int] | None = None
+    sizes: SizeRange | None = None
     workspace_bytes: int | None = None
     optimization_level: int | None = None
     targets: tuple[str, ...] = ()
@@ -238,14 +247,18 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def _profiles(spec: ModelSpec, wish: Wish) -> tuple[Any, ...]:
+def _profiles(spec: ModelSpec, wish: Wish) -> tuple[Profile, ...]:
     inputs = {tensor.name: tensor.shape for tensor in read_onnx(spec.onnx).inputs}
     if len(inputs) != 1:
         raise ModelFileError(
             f'{spec.onnx}: has {len(inputs)} inputs ({", ".join(inputs)}); this package feeds one, '
             'the image. Export the network with the others fixed'
         )
-    return profiles_for(inputs, spec.input.size, wish.batch, str(spec.onnx))
+    origin = str(spec.onnx)
+    profiles = profiles_for(inputs, spec.input.size, wish.batch, origin, wish.sizes)
+    if wish.sizes is not None:
+        check_multiples(wish.sizes, network_stride(GraphIndex(load_graph(spec.onnx))), origin)
+    return profiles
 
 
 def _ranges(spec: ModelSpec, model_yaml: Path, wish: Wish, onnx: str) -> CalibrationRanges | None:

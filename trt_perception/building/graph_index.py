@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from trt_perception.building.onnx_graph import captured
 
 OPEN_EXTENT = 640
-"""Stands for an open height or width where arithmetic is counted."""
+"""Stands for an open height or width where arithmetic is counted, unless the size is known."""
 
 _SMALL = 4096
 """Weights of at most so many values are shown to shape inference."""
@@ -36,11 +36,18 @@ class GraphIndex:
         fed: tensors that depend on the values of the inputs, not just on their shapes.
         inputs, outputs: names of the graph's own, without initialisers.
         types: ONNX element types as far as they can be inferred.
-        shapes: with batch 1, and `OPEN_EXTENT` for other open extents, where inferred.
+        shapes: with batch 1 and the size for other open extents, where inferred.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        """Index a model's graph."""
+    def __init__(self, model: onnx.ModelProto, size: tuple[int, int] | None = None) -> None:
+        """Index a model's graph.
+
+        Args:
+            model: from `onnx_graph.load_graph`.
+            size: (width, height) of the pictures, where the network leaves them open; None is
+                `OPEN_EXTENT` for both.
+        """
+        self._open = {2: size[1], 3: size[0]} if size else {}
         self.graph = model.graph
         self.nodes = {node.name: node for node in self.graph.node}
         self.weights = {tensor.name: tensor for tensor in self.graph.initializer}
@@ -138,7 +145,7 @@ class GraphIndex:
         for value in fixed.graph.input:
             for axis, extent in enumerate(value.type.tensor_type.shape.dim):
                 if not extent.dim_value:
-                    extent.dim_value = 1 if axis == 0 else OPEN_EXTENT
+                    extent.dim_value = 1 if axis == 0 else self._open.get(axis, OPEN_EXTENT)
         # What the file states of inner tensors is left out: it knows no fixed batch.
         for value in fixed.graph.output:
             value.type.tensor_type.ClearField('shape')

@@ -97,7 +97,8 @@ def prepare_graph(
         )
     if precision == 'int8' or quantised:
         model = raise_opset(model, QUANTISABLE_OPSET, str(onnx_path))
-    index = GraphIndex(model)
+    pictures = ranges.preprocessing if ranges else None
+    index = GraphIndex(model, pictures.size if pictures else None)
     asked = named_nodes(index, keep_float)
     overflowing = _overflowing(index, ranges)
     floating = coordinate_nodes(index) | overflowing

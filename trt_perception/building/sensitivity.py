@@ -100,7 +100,7 @@ class Sensitivity:
         self._comparison = Comparison(spec, plain)
         self._comparison.look(images)
         plain.close()
-        index = GraphIndex(load_graph(spec.onnx))
+        index = GraphIndex(load_graph(spec.onnx), spec.input.size)
         prepared = self._prepared(())
         work = index.multiply_adds()
         total = max(sum(work.values()), 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trt_perception.cli import sensitivity_report
-from trt_perception.cli.quantities import batch_range, shown_bytes, size_in_bytes
+from trt_perception.cli.quantities import batch_range, shown_bytes, size_in_bytes, size_range
 
 if TYPE_CHECKING:
     from trt_perception.building.engine_cache import Engine
@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--batch', type=batch_range, metavar='MIN:OPT:MAX', help='images at once, as 1:4:8 or 1'
+    )
+    parser.add_argument(
+        '--size',
+        type=size_range,
+        metavar='WxH:WxH:WxH',
+        help='least, best and largest width and height, for a network that leaves them open; '
+        'input.size of the model YAML must lie within',
     )
     parser.add_argument('--workspace', type=size_in_bytes, metavar='SIZE', help='such as 512MiB')
     parser.add_argument(
@@ -73,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     wish = Wish(
         precision=arguments.precision,
         batch=arguments.batch,
+        sizes=arguments.size,
         workspace_bytes=arguments.workspace,
         optimization_level=arguments.level,
         targets=tuple(arguments.compute_capability),

@@ -38,6 +38,22 @@ def batch_range(text: str) -> tuple[int, int, int]:
     return low, best, high
 
 
+def size_range(text: str) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """'640x384', or least, best and largest as '320x192:640x384:1280x768'."""
+    parts = text.lower().split(':')
+    if len(parts) == 1:
+        parts *= 3
+    found = [re.fullmatch(r'([1-9]\d{0,4})x([1-9]\d{0,4})', part.strip()) for part in parts]
+    if len(found) != 3 or None in found:
+        raise argparse.ArgumentTypeError(f'{text!r} is neither WxH nor WxH:WxH:WxH')
+    low, best, high = ((int(m.group(1)), int(m.group(2))) for m in found if m)
+    if not all(a <= b <= c for a, b, c in zip(low, best, high, strict=True)):
+        raise argparse.ArgumentTypeError(
+            f'{text!r}: width and height must both be MIN <= OPT <= MAX'
+        )
+    return low, best, high
+
+
 def shown_bytes(size: float) -> str:
     """'4.1 MB'."""
     for unit in ('B', 'kB', 'MB'):
