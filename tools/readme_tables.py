@@ -38,7 +38,9 @@ TOPICS: dict[str, dict[str, str]] = {
     },
     'detect_node': {
         'image': 'images to look at; with `image_transport:=compressed` `image/compressed`',
-        '~/detections': 'one array per image, empty when nothing is found',
+        '~/detections': 'one array per image, empty when nothing is found; oriented boxes have '
+        'their angle in `bbox.center.theta`, from x towards y',
+        '~/embeddings': 'what the detections look like, where something computes it',
         '~/vision_info': 'what runs: family, backend, precision',
         '~/label_info': 'class names by index',
     },
@@ -61,9 +63,12 @@ TOPICS: dict[str, dict[str, str]] = {
         'instances': 'objects to which `instance_mask` belongs',
         'instance_mask': 'mono16 mask of `instances`, or of `detections` where those are missing',
         'mask': 'semantic mask, or an instance mask',
+        'key_points': 'key points of `detections`, drawn with their skeleton',
+        'classification': 'what the image shows as a whole, drawn as a caption',
         'label_info': 'class names of `mask`',
         'detections_label_info': 'class names of `detections`, if these hold indices',
         'instances_label_info': 'class names of `instances`, if these hold indices',
+        'classification_label_info': 'class names of `classification`, if it holds indices',
         '~/overlay': 'the picture, made while somebody subscribes; inputs are read only then',
     },
 }

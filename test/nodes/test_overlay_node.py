@@ -9,19 +9,25 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
 from sensor_msgs.msg import Image
 from vision_msgs.msg import (
+    Classification,
     Detection2D,
     Detection2DArray,
     LabelInfo,
+    ObjectHypothesis,
     ObjectHypothesisWithPose,
     VisionClass,
 )
 
 from nodes.graph import LATCHED, Camera, bgr_image, raw_image
 from trt_perception.drawing.palette import name_color, palette_color
+from trt_perception.msg import KeyPoint2D, KeyPoints2D, KeyPoints2DArray
 
 WIDTH, HEIGHT = 320, 240
 GREY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-TOPICS = ('detections', 'instances', 'instance_mask', 'mask', 'label_info')
+TOPICS = (
+    *('detections', 'instances', 'instance_mask', 'mask', 'key_points', 'classification'),
+    'label_info',
+)
 PLAIN = {
     'boxes': True,
     'line_width': 3,
@@ -60,7 +66,12 @@ class Inputs:
 
     def __init__(self, graph, prefix: str) -> None:
         self.graph = graph
-        kinds = {'image': Image, 'detections': Detection2DArray, 'instances': Detection2DArray}
+        kinds = {
+            'detections': Detection2DArray,
+            'instances': Detection2DArray,
+            'key_points': KeyPoints2DArray,
+            'classification': Classification,
+        }
         self._cameras = {
             name: Camera(graph, f'{prefix}/{name}', kind=kinds.get(name, Image))
             for name in ('image', *TOPICS[:-1])
@@ -261,13 +272,17 @@ def test_by_default_it_waits_for_what_has_publishers(expecting, inputs, pictures
     inputs.matched()
     waits = node.diagnostics(lambda s: any('detections' in v.value for v in s.values))
     [listed] = [v.value for v in waits.values if v.key == 'inputs']
-    assert listed == 'image, detections, instance_mask, instances, mask'
+    assert listed == (
+        'image, classification, detections, instance_mask, instances, key_points, mask'
+    )
     stamp = inputs.publish(
         image=bgr_image(GREY),
         mask=mask(np.full((HEIGHT, WIDTH), 255, np.uint8)),
         instance_mask=mask(np.zeros((HEIGHT, WIDTH), np.uint16)),
         instances=detections(),
         detections=detections(),
+        key_points=KeyPoints2DArray(),
+        classification=Classification(),
     )
     np.testing.assert_array_equal(picture_of(pictures, stamp), GREY)
 
@@ -298,6 +313,59 @@ def test_a_mask_of_another_size_is_stretched(expecting, inputs, pictures):
     picture = picture_of(pictures, inputs.publish(image=bgr_image(GREY), mask=mask(values)))
     assert picture[119, 0].tolist() != [90, 90, 90]
     assert picture[121, 0].tolist() == [90, 90, 90]
+
+
+def points(*objects: list[tuple[float, float, float]]) -> KeyPoints2DArray:
+    """A person each, whose points are joined one to the next."""
+    return KeyPoints2DArray(
+        skeleton=[0, 1, 1, 2, 2],  # one number too many
+        objects=[
+            KeyPoints2D(
+                class_id='person',
+                points=[KeyPoint2D(x=x, y=y, confidence=c) for x, y, c in one],
+            )
+            for one in objects
+        ],
+    )
+
+
+def test_key_points_and_their_skeleton_are_drawn(expecting, inputs, pictures):
+    expecting('detections', 'key_points', boxes=False)
+    inputs.matched()
+    posed = points([(60.5, 60.5, 0.9), (160.5, 60.5, 0.9), (160.5, 200.5, 0.1)])
+    stamp = inputs.publish(
+        image=bgr_image(GREY),
+        key_points=posed,
+        detections=detections(('person', 110, 120, 120, 160)),
+    )
+    picture = picture_of(pictures, stamp)
+    for x in (60, 110, 160):
+        assert picture[60, x].tolist() == pytest.approx(bgr(name_color('person')), abs=70)
+    assert (picture[80:] == 90).all()
+    # Without their objects they are drawn all the same: the results of another node.
+    stamp = inputs.publish(image=bgr_image(GREY), key_points=posed, detections=detections())
+    np.testing.assert_array_equal(picture_of(pictures, stamp), picture)
+
+
+def test_a_turned_box_is_drawn_turned(inputs, pictures):
+    """At 45 degrees, x towards y, the right end of a long box lies below its centre."""
+    found = detections(('ship', 160, 120, 120, 4))
+    found.detections[0].bbox.center.theta = np.pi / 4
+    picture = picture_of(pictures, inputs.publish(image=bgr_image(GREY), detections=found))
+    y, x = np.nonzero((picture != 90).any(axis=2))
+    assert np.corrcoef(x, y)[0, 1] > 0.95
+    assert (x.max() - x.min()) == pytest.approx(124 / np.sqrt(2), abs=8)
+
+
+def test_a_classification_is_a_caption(expecting, inputs, pictures):
+    expecting('classification', labels=True)
+    inputs.matched()
+    shown = Classification(results=[ObjectHypothesis(class_id='cat', score=0.9)])
+    picture = picture_of(pictures, inputs.publish(image=bgr_image(GREY), classification=shown))
+    y, x = np.nonzero((picture != 90).any(axis=2))
+    assert x.max() < 100
+    assert y.max() < 40
+    assert (picture == bgr(name_color('cat'))).all(axis=2).any()
 
 
 WRONG_BOXES = [

@@ -1,4 +1,4 @@
-"""From messages to what the drawing takes."""
+"""From masks to what the drawing takes, and the colours of classes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_perception.drawing.drawn import DrawnClasses, DrawnObjects
 from trt_perception.drawing.palette import name_color, palette_color
 from trt_perception.errors import FrameError
 from trt_perception.model_spec import Color
+from trt_perception.nodes.overlay_objects import Names
 from trt_perception.results import UNLABELLED
 
-Names = Mapping[int, str]
-"""Class names by class id."""
 Colors = Mapping[str, Color]
 """RGB by class name."""
 
 _MASKS = {'mono8': 1, '8UC1': 1, 'mono16': 2, '16UC1': 2}
 """Bytes per pixel of the encodings that a mask may have."""
-
-
-def class_names(message: LabelInfo) -> dict[int, str]:
-    """What the class ids mean."""
-    return {label.class_id: label.class_name for label in message.class_map}
 
 
 def is_instance_mask(message: Image) -> bool:
@@ -75,47 +68,10 @@ def mask_pixels(message: Image, size: tuple[int, int]) -> NDArray[np.uint8] | ND
     return native
 
 
-def drawn_objects(
-    message: Detection2DArray,
-    names: Names,
-    color_of: Callable[[str], Color],
-) -> DrawnObjects:
-    """Objects with names and colours.
-
-    Args:
-        message: what was found. Of several hypotheses the first counts.
-        names: of the classes, where the message holds indices.
-        color_of: RGB of a class name.
-    """
-    rows = [
-        (d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x, d.bbox.size_y)
-        for d in message.detections
-    ]
-    x, y, width, height = np.array(rows, np.float32).reshape(-1, 4).T
-    boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
-    hypotheses = [d.results[0].hypothesis if d.results else None for d in message.detections]
-    scores = np.array([h.score if h else np.nan for h in hypotheses], np.float32)
-    texts = [name_of(h.class_id, names) if h else '' for h in hypotheses]
-    return DrawnObjects(
-        boxes,
-        texts,
-        np.array([color_of(text) for text in texts], np.uint8).reshape(-1, 3),
-        scores,
-        [detection.id for detection in message.detections],
-    )
-
-
 def bounded(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 [N, 4] with numbers that are finite and fit an integer; wrong boxes become empty."""
     known = np.isfinite(boxes).all(axis=1, keepdims=True)
     return np.where(known, boxes, 0).clip(-1e6, 1e6).astype(np.float32)
-
-
-def name_of(class_id: str, names: Names) -> str:
-    """The name of a class: `class_id` itself, unless it is an index of which the name is known."""
-    if class_id.isdecimal():
-        return names.get(int(class_id), class_id)
-    return class_id
 
 
 def drawn_classes(

@@ -16,9 +16,9 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2DArray, LabelInfo
+from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
-from trt_perception.drawing.drawn import DrawnClasses, DrawnObjects, Status
+from trt_perception.drawing.drawn import DrawnCaption, DrawnClasses, DrawnObjects, Status
 from trt_perception.drawing.masks import blend_masks, blend_semantic
 from trt_perception.drawing.overlay import draw_legend, draw_overlay
 from trt_perception.drawing.palette import class_colors
@@ -26,6 +26,7 @@ from trt_perception.drawing.style import OverlayStyle
 from trt_perception.errors import FrameError, ParameterError, PerceptionError
 from trt_perception.model_spec import Color, load_model_spec
 from trt_perception.model_store import find_model
+from trt_perception.msg import KeyPoints2DArray
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.health import Condition
 from trt_perception.nodes.image_conversion import readable
@@ -34,13 +35,17 @@ from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import image_message
 from trt_perception.nodes.overlay_inputs import (
     bounded,
-    class_names,
     color_chooser,
     drawn_classes,
-    drawn_objects,
     is_instance_mask,
     mask_pixels,
     without_named,
+)
+from trt_perception.nodes.overlay_objects import (
+    class_names,
+    drawn_caption,
+    drawn_objects,
+    with_key_points,
 )
 from trt_perception.nodes.parameter_table import OverlayParameters
 from trt_perception.nodes.running import run
@@ -56,12 +61,15 @@ RESULTS: Mapping[str, type] = {
     'instances': Detection2DArray,
     'instance_mask': Image,
     'mask': Image,
+    'key_points': KeyPoints2DArray,
+    'classification': Classification,
 }
 """The inputs besides the image."""
 LABELS = {
     'detections': 'detections_label_info',
     'instances': 'instances_label_info',
     'mask': 'label_info',
+    'classification': 'classification_label_info',
 }
 """The latched topics with the class names of an input."""
 UNPAIRED = 'unpaired'
@@ -81,10 +89,10 @@ _STYLE = tuple(field.name for field in fields(OverlayStyle))
 class OverlayNode(PerceptionNode[OverlayParameters]):
     """`image` and results in; `~/overlay` out, while somebody subscribes.
 
-    Images are paired with `detections`, `instances`, `instance_mask` and `mask` of the same
-    stamp; those without a stamp are drawn as they are. `detections` are drawn as boxes. An
-    instance mask belongs to `instances`, or where nobody publishes those, to `detections`; `mask`
-    may be a semantic or an instance mask.
+    Images are paired with the results of the same stamp; those without a stamp are drawn as they
+    are. `detections` are drawn as boxes, `key_points` on them. An instance mask belongs to
+    `instances`, or where nobody publishes those, to `detections`; `mask` may be a semantic or an
+    instance mask. `classification` is a caption.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -299,7 +307,13 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
             opacity *= _SECOND_TINT
         if id_image is not None and owners is not None:
             blend_masks(picture, id_image, bounded(owners.boxes), owners.colors, opacity, 1)
-        picture = draw_overlay(picture, objects=objects, status=self._status(group), style=style)
+        picture = draw_overlay(
+            picture,
+            objects=self._posed(objects, group),
+            caption=self._caption(group),
+            status=self._status(group),
+            style=style,
+        )
         if classes is not None and style.legend:
             draw_legend(picture, without_named(classes, objects), style)
         return picture
@@ -325,6 +339,19 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         if message is None:
             return None
         return drawn_objects(message, self._names[name], self._color_of)
+
+    def _posed(self, objects: DrawnObjects | None, group: Group[Any]) -> DrawnObjects | None:
+        """The objects with the key points of the same stamp."""
+        message = group.items.get('key_points')
+        if message is None:
+            return objects
+        return with_key_points(objects, message, self._names['detections'], self._color_of)
+
+    def _caption(self, group: Group[Any]) -> DrawnCaption | None:
+        message = group.items.get('classification')
+        if message is None:
+            return None
+        return drawn_caption(message, self._names['classification'], self._color_of)
 
     def _status(self, group: Group[Any]) -> Status:
         rate = self.statistics.snapshot().rate_hz

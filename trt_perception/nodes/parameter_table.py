@@ -315,8 +315,8 @@ class OverlayParameters(InputParameters, frozen=True, kw_only=True):
     inputs: Annotated[
         tuple[str, ...],
         about(
-            'Results to wait for, of: detections, instances, instance_mask, mask. Empty takes '
-            'those that somebody publishes.',
+            'Results to wait for, of: detections, instances, instance_mask, mask, key_points, '
+            'classification. Empty takes those that somebody publishes.',
             change=UNCONFIGURED,
         ),
     ] = ()
