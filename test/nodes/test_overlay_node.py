@@ -365,7 +365,8 @@ def test_a_classification_is_a_caption(expecting, inputs, pictures):
     y, x = np.nonzero((picture != 90).any(axis=2))
     assert x.max() < 100
     assert y.max() < 40
-    assert (picture == bgr(name_color('cat'))).all(axis=2).any()
+    apart = np.abs(picture.astype(int) - bgr(name_color('cat'))).max(axis=2)
+    assert (apart < 30).sum() > 100
 
 
 WRONG_BOXES = [
