@@ -27,12 +27,13 @@ ALIASES = {
     'Network': 'INetworkDefinition',
     'Parser': 'OnnxParser',
     'CudaEngine': 'ICudaEngine',
+    'CudaEngineForRtx': 'ICudaEngine',
     'ExecutionContext': 'IExecutionContext',
     'Severity': PLAIN,
 }
 """What each alias stands for."""
 
-ONLY_RTX = {'TensorRTForRtx', 'BuilderConfigForRtx'}
+ONLY_RTX = {'TensorRTForRtx', 'BuilderConfigForRtx', 'CudaEngineForRtx'}
 
 FIELDS = {'Flavour': {'module': MODULE}, 'find_flavour': {'module': MODULE}}
 """Fields of the package's own types, and of what its functions return, that are TensorRT's."""
@@ -52,6 +53,8 @@ GIVES = {
     'IBuilderConfig.set_memory_pool_limit': PLAIN,
     'IBuilderConfig.set_timing_cache': PLAIN,
     'ICudaEngine.create_execution_context': 'IExecutionContext',
+    'ICudaEngine.create_runtime_config': 'IRuntimeConfig',
+    'ICudaEngine.device_memory_size_v2': PLAIN,
     'ICudaEngine.get_tensor_dtype': PLAIN,
     'ICudaEngine.get_tensor_mode': PLAIN,
     'ICudaEngine.get_tensor_name': PLAIN,
@@ -60,6 +63,8 @@ GIVES = {
     'ICudaEngine.num_io_tensors': PLAIN,
     'IExecutionContext.execute_async_v3': PLAIN,
     'IExecutionContext.get_tensor_shape': PLAIN,
+    'IExecutionContext.profiler': PLAIN,
+    'IExecutionContext.set_device_memory': PLAIN,
     'IExecutionContext.set_input_shape': PLAIN,
     'IExecutionContext.set_optimization_profile_async': PLAIN,
     'IExecutionContext.set_tensor_address': PLAIN,
@@ -68,6 +73,8 @@ GIVES = {
     'INetworkDefinition.num_layers': PLAIN,
     'INetworkDefinition.num_outputs': PLAIN,
     'IOptimizationProfile.set_shape': PLAIN,
+    'IRuntimeConfig.cuda_graph_strategy': PLAIN,
+    'IRuntimeConfig.set_execution_context_allocation_strategy': PLAIN,
     'ITensor.name': PLAIN,
     'ITensor.shape': PLAIN,
     'ITimingCache.serialize': 'IHostMemory',

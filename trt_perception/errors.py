@@ -41,6 +41,14 @@ class InferenceError(PerceptionError):
     """The backend failed while it ran the network."""
 
 
+class GpuMemoryError(InferenceError):
+    """The GPU, or its page-locked memory on the host, has no room for what is needed."""
+
+
+class DeviceLostError(InferenceError):
+    """The GPU's context is gone after a fault; it has to be made anew."""
+
+
 class SourceError(PerceptionError):
     """An image source (file, folder, video, camera, bag) cannot be opened or read."""
 

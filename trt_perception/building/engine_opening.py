@@ -21,10 +21,11 @@ from trt_perception.building.precision import PRECISIONS, Precision
 from trt_perception.errors import AccuracyError
 from trt_perception.model_spec import load_model_spec
 from trt_perception.pipeline.perception import PerceptionPipeline
+from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.gpu_probes import Gpu
 from trt_perception.runtime.protocol import Runtime
 from trt_perception.runtime.selection import BackendChoice
-from trt_perception.runtime.tensorrt_backend import TensorRTRuntime
+from trt_perception.runtime.tensorrt_backend import engine_opener
 from trt_perception.runtime.tensorrt_flavour import Flavour, find_flavour
 
 
@@ -67,8 +68,27 @@ def ladder(precision: str, fallback: str) -> tuple[Precision, ...]:
     return falling[start : max(start, end) + 1]
 
 
+def gated(engine: Engine, request: EngineRequest, cache: EngineCache, gate: EngineGate) -> Engine:
+    """The engine with figures of the gate in its header, also where it is kept.
+
+    An engine has none that was built where it could not be executed, or where onnxruntime was
+    missing. Where that still is so, its figures are {}.
+
+    Raises:
+        PerceptionError: the engine cannot be executed, or its outputs are not the model's.
+    """
+    if engine.facts.get('gate'):
+        return engine
+    facts = {**engine.facts, 'gate': gate.measure(engine.plan)}
+    warnings = list(engine.warnings)
+    if facts['gate'] and engine.path is not None:
+        built = BuiltEngine(engine.plan, facts)
+        warnings += cache.keep(request.identity, built, label=request.spec.name)
+    return replace(engine, facts=facts, warnings=tuple(warnings))
+
+
 def _execute(flavour: Flavour, plan: bytes, precision: Precision) -> Runtime:
-    return TensorRTRuntime(plan, flavour, precision)
+    return DeviceNetwork(engine_opener(plan, flavour, precision))
 
 
 @dataclass(frozen=True)
@@ -124,14 +144,7 @@ class EngineOpening:
             if engine.origin == 'cache'
             else f'engine of {what} built in {engine.facts["build_seconds"]} s: {engine.reason}'
         )
-        warnings = list(engine.warnings)
-        if not engine.facts.get('gate'):  # it was built where it could not be executed
-            facts = {**engine.facts, 'gate': gate.measure(engine.plan)}
-            engine = replace(engine, facts=facts)
-            if facts['gate'] and engine.path is not None:
-                warnings += self.cache.keep(
-                    request.identity, BuiltEngine(engine.plan, facts), label=request.spec.name
-                )
-        for warning in warnings:
+        engine = gated(engine, request, self.cache, gate)
+        for warning in engine.warnings:
             self.watch.warn(warning)
         return engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from trt_perception.errors import BackendUnavailableError, ParameterError
-from trt_perception.runtime.cuda_context import PYCUDA_REMEDY
+from trt_perception.gpu.cuda_driver import PYCUDA_REMEDY
 from trt_perception.runtime.gpu_probes import Gpu, ProbeFailed, cuda_gpus
 from trt_perception.runtime.onnxruntime_backend import execution_providers
 from trt_perception.runtime.tensorrt_flavour import find_flavour

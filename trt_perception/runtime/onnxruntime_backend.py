@@ -41,7 +41,7 @@ def execution_providers() -> tuple[str, ...]:
     Raises:
         BackendUnavailableError: onnxruntime is not installed.
     """
-    return tuple(_import_onnxruntime().get_available_providers())
+    return tuple(import_onnxruntime().get_available_providers())
 
 
 class OnnxRuntime:
@@ -65,7 +65,7 @@ class OnnxRuntime:
         """
         if threads is not None and not 1 <= threads <= MAX_THREADS:
             raise ParameterError(f'threads is {threads}; it must lie in 1..{MAX_THREADS}')
-        ort = _import_onnxruntime()
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
@@ -79,7 +79,7 @@ class OnnxRuntime:
             raise ModelFileError(f'{path}: cannot be read: {error}') from error
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise ModelFileError(
-                f'{path}: onnxruntime {ort.__version__} cannot load it: {_first_line(error)}. '
+                f'{path}: onnxruntime {ort.__version__} cannot load it: {first_line(error)}. '
                 'Export it again with an older opset, or check it with onnx.checker'
             ) from error
         if cuda and 'CUDAExecutionProvider' not in session.get_providers():
@@ -89,8 +89,8 @@ class OnnxRuntime:
             )
         self.backend = 'onnxruntime-cuda' if cuda else 'onnxruntime-cpu'
         self.fingerprint = hashlib.sha256(data).hexdigest()[:16]
-        self.inputs = _specs(session.get_inputs())
-        self.outputs = _specs(session.get_outputs())
+        self.inputs = tensor_specs(session.get_inputs())
+        self.outputs = tensor_specs(session.get_outputs())
         images = self.inputs[0].shape[:1] if self.inputs else ()
         self.max_batch: int | None = images[0] if images and images[0] > 0 else None
         self._session: Any = session
@@ -103,7 +103,7 @@ class OnnxRuntime:
         try:
             outputs = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise InferenceError(f'onnxruntime failed: {_first_line(error)}') from error
+            raise InferenceError(f'onnxruntime failed: {first_line(error)}') from error
         return dict(zip(self._output_names, outputs, strict=True))
 
     def close(self) -> None:
@@ -111,7 +111,12 @@ class OnnxRuntime:
         self._session = None
 
 
-def _import_onnxruntime() -> Any:
+def import_onnxruntime() -> Any:
+    """The module onnxruntime.
+
+    Raises:
+        BackendUnavailableError: it is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -122,7 +127,8 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:
+def tensor_specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    """onnxruntime's descriptions of inputs or outputs, in this package's words."""
     return tuple(
         TensorSpec(
             value.name,
@@ -133,6 +139,7 @@ def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an exception says, without the trace that onnxruntime adds."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,239 +1,175 @@
-"""Runs an engine by TensorRT or TensorRT-RTX.
+"""Runs an engine by TensorRT or TensorRT-RTX, on memory and in a stream that are given.
 
 Follows "Performing inference" of the TensorRT developer guide: one execution context and one
-stream; buffers as large as the optimisation profile allows, whose addresses are set once;
-page-locked memory on the host.
+stream for each worker, addresses set once, `execute_async_v3`, and a CUDA graph of its launches
+where shapes and addresses stay.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
-from trt_perception.errors import (
-    BackendUnavailableError,
-    EngineFileError,
-    InferenceError,
-    ModelFileError,
-)
-from trt_perception.runtime.cuda_context import cuda_context, import_pycuda
-from trt_perception.runtime.protocol import Tensors
-from trt_perception.runtime.tensorrt_flavour import CudaEngine, ExecutionContext, Flavour, TensorRT
-from trt_perception.runtime.tensorrt_messages import Messages, messages_of
+from trt_perception.errors import InferenceError, MissingDependencyError, ModelFileError
+from trt_perception.gpu.cuda_driver import Stream
+from trt_perception.gpu.device import Gpu
+from trt_perception.gpu.graphs import CudaGraph
+from trt_perception.runtime.device_protocol import OpenDevice, Shapes, shape_key
+from trt_perception.runtime.tensorrt_engine import TensorRTEngine
+from trt_perception.runtime.tensorrt_flavour import CudaEngine, ExecutionContext, Flavour
 from trt_perception.tensor_spec import TensorSpec
 
+log = logging.getLogger(__name__)
 
-@dataclass
-class _Buffer:
-    """The memory of one input or output, for the largest batch.
-
-    Attributes:
-        host: page-locked, [elements].
-        device: pycuda's allocation of as many bytes.
-    """
-
-    host: NDArray[Any]
-    device: Any
-
-    def view(self, shape: tuple[int, ...]) -> NDArray[Any]:
-        """The first elements, in a shape."""
-        return self.host[: math.prod(shape)].reshape(shape)
+Record = Callable[[Stream, Callable[[], None]], CudaGraph]
 
 
-class TensorRTRuntime:
-    """One engine, ready to run; implements `runtime.protocol.Runtime`.
+def engine_opener(plan: bytes, flavour: Flavour, precision: str) -> OpenDevice:
+    """What loads an engine for one worker; see `TensorRTDevice`."""
 
-    Any thread may use it, one at a time: no call leaves a CUDA context behind in its thread.
-    """
+    def open_device(gpu: Gpu, stream: Stream) -> TensorRTDevice:
+        engine = TensorRTEngine(plan, flavour, gpu)
+        return TensorRTDevice(engine, precision, stream, owns_engine=True)
 
-    def __init__(self, plan: bytes, flavour: Flavour, precision: str) -> None:
-        """Deserialise an engine and allocate all that it needs.
+    return open_device
+
+
+class TensorRTDevice:
+    """One worker's execution context; implements `device_protocol.DeviceRuntime`."""
+
+    def __init__(
+        self,
+        engine: TensorRTEngine,
+        precision: str,
+        stream: Stream,
+        *,
+        profile: int = 0,
+        shared_scratch: bool = False,
+        owns_engine: bool = False,
+        record: Record | None = CudaGraph,
+    ) -> None:
+        """Make the context.
 
         Args:
-            plan: the engine. Deserialising runs code: it must come from a trusted place.
-            flavour: what built it, in exactly this version.
+            engine: the network.
             precision: what it was built in.
+            stream: in which the context works.
+            profile: optimisation profile; contexts that run at the same time take each its own.
+            shared_scratch: see `TensorRTEngine.context`.
+            owns_engine: close the engine with this.
+            record: makes a graph; None keeps none.
 
         Raises:
-            BackendUnavailableError: pycuda or a GPU is missing, or the GPU's memory is full.
-            EngineFileError: it was built for another TensorRT or GPU, or is damaged.
-            ModelFileError: it has an input or output that this package cannot feed.
+            PerceptionError: see `TensorRTEngine.context`.
+            InferenceError: the engine has no such profile.
         """
-        self.backend: str = flavour.name
+        self.backend: str = engine.flavour.name
         self.precision = precision
-        self.fingerprint = hashlib.sha256(plan).hexdigest()[:16]
-        self._cuda = import_pycuda()
-        self._flavour = flavour
-        self._messages: Messages = messages_of(flavour.module)
-        self._buffers: dict[str, _Buffer] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._closed = False
-        with cuda_context():
-            try:
-                self._load(plan)
-            except self._cuda.Error as error:
-                self._free()
-                raise BackendUnavailableError(
-                    f'{flavour}: the GPU has no room for the network: {error}. End other '
-                    'programs on it, or build with a smaller --batch or --workspace'
-                ) from error
-            except BaseException:
-                self._free()
-                raise
+        self.fingerprint = engine.fingerprint
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+        self._engine = engine
+        self._stream = stream
+        self._profile = profile
+        self._owns_engine = owns_engine
+        # TensorRT-RTX records for itself; see `TensorRTEngine.context`.
+        self._record = None if self.backend == 'tensorrt-rtx' else record
+        self._graphs: dict[object, CudaGraph] = {}
+        self._ran: set[object] = set()
+        self._addresses: Mapping[str, int] = {}
+        self._bound: object = None
+        self._context: ExecutionContext = engine.context(shared_scratch=shared_scratch)
+        if not self._context.set_optimization_profile_async(profile, stream.handle):
+            raise InferenceError(f'{engine.flavour} refuses profile {profile}: {engine.said()}')
+        stream.synchronize()
 
-    def infer(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
-        """See `Runtime.infer`."""
-        if self._closed:
-            raise InferenceError('the network has been closed')
-        with cuda_context(), self._failing():
-            return self._infer(inputs)
-
-    def close(self) -> None:
-        """See `Runtime.close`."""
-        if self._closed:
-            return
-        with cuda_context():
-            self._free()
-
-    def _load(self, plan: bytes) -> None:
-        trt: TensorRT = self._flavour.module
-        self._messages.clear()
-        runtime = trt.Runtime(self._messages.logger)
-        self._runtime = runtime
-        engine = runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            raise EngineFileError(
-                f'{self._flavour} does not take the engine: {self._said()}. It was built by '
-                'another version or for another GPU. Delete it in the folder that '
-                '`trt_perception cache list` shows, and it is built anew'
-            )
-        self._engine: CudaEngine = engine
-        context = engine.create_execution_context()
-        if context is None:
-            raise BackendUnavailableError(
-                f'{self._flavour} cannot make an execution context: {self._said()}. End other '
-                'programs on the GPU, or build with a smaller --batch or --workspace'
-            )
-        self._context: ExecutionContext = context
-        self._stream = self._cuda.Stream()
-        # The engine has one profile, number 0; see `building/optimization_profiles.py`.
-        if not context.set_optimization_profile_async(0, self._stream.handle):
-            raise InferenceError(f'{self._flavour} refuses the profile: {self._said()}')
-        self._stream.synchronize()
-        self.inputs, self.outputs = _specs(trt, engine)
-        greatest = self._extents(self.inputs[0])[1]
-        self.max_batch: int | None = greatest[0] if greatest else None
-        self._allocate()
-
-    def _allocate(self) -> None:
-        """Buffers for the largest shapes, and their addresses."""
+    def shapes(self, inputs: Shapes) -> Shapes:
+        """See `DeviceRuntime.shapes`."""
+        self._bound = None
         for spec in self.inputs:
-            self._set_shape(spec.name, self._extents(spec)[1])
-        for spec in (*self.inputs, *self.outputs):
-            shape = tuple(self._context.get_tensor_shape(spec.name))
+            self._set_shape(spec, inputs[spec.name])
+        shapes = {
+            spec.name: tuple(self._context.get_tensor_shape(spec.name))
+            for spec in (*self.inputs, *self.outputs)
+        }
+        for name, shape in shapes.items():
             if min(shape, default=0) < 0:
                 raise ModelFileError(
-                    f'{spec.name}: its extents {shape} depend on the image. Export the network '
+                    f'{name}: its extents {shape} depend on the image. Export the network '
                     'without that operator (post-processing belongs outside)'
                 )
-            elements = max(1, math.prod(shape))
-            host = self._cuda.pagelocked_empty(elements, spec.dtype)
-            buffer = _Buffer(host, self._cuda.mem_alloc(host.nbytes))
-            self._buffers[spec.name] = buffer
-            if not self._context.set_tensor_address(spec.name, int(buffer.device)):
-                raise InferenceError(
-                    f'{self._flavour} refuses the memory of {spec.name}: {self._said()}'
-                )
+        return shapes
 
-    def _infer(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
-        self._messages.clear()
-        for spec in self.inputs:
-            value = inputs[spec.name]
-            if value.shape != self._shapes[spec.name]:
-                self._check_shape(spec, value.shape)
-                self._set_shape(spec.name, value.shape)
-            buffer = self._buffers[spec.name]
-            staged = buffer.view(value.shape)
-            np.copyto(staged, value, casting='no')
-            self._cuda.memcpy_htod_async(buffer.device, staged, self._stream)
+    def bind(self, inputs: Shapes, addresses: Mapping[str, int]) -> None:
+        """See `DeviceRuntime.bind`."""
+        key = shape_key(inputs)
+        if addresses != self._addresses:
+            self._drop_graphs()
+            for name, address in addresses.items():
+                if not self._context.set_tensor_address(name, address):
+                    raise InferenceError(f'{name}: its memory is refused: {self._engine.said()}')
+            self._addresses = dict(addresses)
+        if key != self._bound:
+            for spec in self.inputs:
+                self._set_shape(spec, inputs[spec.name])
+            self._bound = key
+
+    def enqueue(self) -> None:
+        """See `DeviceRuntime.enqueue`. The second run of a shape is recorded for later ones."""
+        key = self._bound
+        graph = self._graphs.get(key)
+        if graph is None and self._record is not None and key in self._ran:
+            graph = self._recorded(key)
+        if graph is not None:
+            graph.launch()
+        else:
+            self._execute()
+            self._ran.add(key)
+
+    def close(self) -> None:
+        """See `DeviceRuntime.close`."""
+        self._drop_graphs()
+        self.__dict__.pop('_context', None)
+        if self._owns_engine:
+            self._engine.close()
+
+    def _execute(self) -> None:
+        self._engine.messages.clear()
         if not self._context.execute_async_v3(self._stream.handle):
-            raise InferenceError(f'{self._flavour} failed: {self._said()}')
-        outputs = {}
-        for spec in self.outputs:
-            buffer = self._buffers[spec.name]
-            result = buffer.view(tuple(self._context.get_tensor_shape(spec.name)))
-            self._cuda.memcpy_dtoh_async(result, buffer.device, self._stream)
-            outputs[spec.name] = result
-        self._stream.synchronize()
-        return outputs
+            raise InferenceError(f'{self._engine.flavour} failed: {self._engine.said()}')
 
-    def _extents(self, spec: TensorSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The least and the greatest shape of an input."""
-        if -1 not in spec.shape:
-            return spec.shape, spec.shape
-        least, _, greatest = self._engine.get_tensor_profile_shape(spec.name, 0)
-        return tuple(least), tuple(greatest)
+    def _recorded(self, key: object) -> CudaGraph | None:
+        assert self._record is not None
+        self._stream.synchronize()
+        try:
+            self._graphs[key] = self._record(self._stream, self._execute)
+        except (InferenceError, MissingDependencyError) as error:
+            self._record = None  # and so it stays: it would fail alike for every frame
+            log.info('the network runs without a CUDA graph: %s', error)
+            return None
+        return self._graphs[key]
+
+    def _drop_graphs(self) -> None:
+        for graph in self._graphs.values():
+            graph.close()
+        self._graphs.clear()
+        self._ran.clear()
+
+    def _set_shape(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
+        self._check_shape(spec, shape)
+        if not self._context.set_input_shape(spec.name, shape):
+            flavour, said = self._engine.flavour, self._engine.said()
+            raise InferenceError(f'{spec.name}: {flavour} refuses {shape}: {said}')
 
     def _check_shape(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
-        least, greatest = self._extents(spec)
+        least = greatest = spec.shape
+        if -1 in spec.shape:
+            engine: CudaEngine = self._engine.engine
+            least, _, greatest = engine.get_tensor_profile_shape(spec.name, self._profile)
         within = len(shape) == len(least) and all(
             low <= extent <= high for low, extent, high in zip(least, shape, greatest, strict=True)
         )
         if not within:
             raise InferenceError(
-                f'{spec.name}: the engine takes {least} to {greatest}, not {shape}. Build it with '
-                '--batch for as many images'
+                f'{spec.name}: the engine takes {tuple(least)} to {tuple(greatest)}, not {shape}. '
+                'Build it with --batch for as many images'
             )
-
-    def _set_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        if not self._context.set_input_shape(name, shape):
-            raise InferenceError(f'{name}: {self._flavour} refuses {shape}: {self._said()}')
-        self._shapes[name] = shape
-
-    @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
-        try:
-            yield
-        except (self._cuda.Error, ValueError, TypeError) as error:
-            raise InferenceError(f'{self._flavour} failed: {error}; {self._said()}') from error
-
-    def _said(self) -> str:
-        return '; '.join(self._messages.errors) or 'no reason given'
-
-    def _free(self) -> None:
-        """Give everything back, within the CUDA context, the last made first."""
-        self._closed = True
-        for buffer in self._buffers.values():
-            buffer.device.free()
-        # The host's part goes with its last view: a result that somebody keeps stays readable.
-        self._buffers.clear()
-        for name in ('_context', '_engine', '_stream', '_runtime'):
-            self.__dict__.pop(name, None)
-
-
-def _specs(
-    trt: TensorRT, engine: CudaEngine
-) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs, in the order of the network."""
-    inputs: list[TensorSpec] = []
-    outputs: list[TensorSpec] = []
-    for index in range(engine.num_io_tensors):
-        name = engine.get_tensor_name(index)
-        try:
-            dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
-        except TypeError as error:
-            raise ModelFileError(
-                f'{name}: numpy has no type for it ({error}). Export the network with float32 '
-                'inputs and outputs'
-            ) from error
-        spec = TensorSpec(name, dtype, tuple(engine.get_tensor_shape(name)))
-        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
-        (inputs if is_input else outputs).append(spec)
-    return tuple(inputs), tuple(outputs)

@@ -27,6 +27,7 @@ BuilderConfigForRtx: TypeAlias = Any
 Network: TypeAlias = Any
 Parser: TypeAlias = Any
 CudaEngine: TypeAlias = Any
+CudaEngineForRtx: TypeAlias = Any
 ExecutionContext: TypeAlias = Any
 Severity: TypeAlias = Any
 

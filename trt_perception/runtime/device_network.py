@@ -1,0 +1,155 @@
+"""A network on the GPU, for any thread: loading, running on host arrays, closing.
+
+The device pipeline takes its parts and goes around `infer`, which copies all tensors. `infer` is
+for those who need the raw tensors: the comparison of an engine with the float32 network, and
+measurements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_perception.errors import InferenceError
+from trt_perception.gpu.device import Gpu
+from trt_perception.gpu.memory import Buffers
+from trt_perception.gpu.owner import GpuOwner, Work
+from trt_perception.gpu.sharing import acquire_owner, release_owner
+from trt_perception.runtime.device_protocol import DeviceRuntime, OpenDevice, Shapes, shape_key
+from trt_perception.runtime.protocol import Tensors
+
+T = TypeVar('T')
+
+_ABANDONED: list[DeviceRuntime] = []
+"""Networks of lost contexts. Their libraries abort the process when they are freed then."""
+
+
+class DeviceNetwork:
+    """Implements `runtime.protocol.Runtime` over a `DeviceRuntime`.
+
+    Attributes:
+        owner: of the GPU.
+        device: the network; for work in the owner's thread only.
+        stream: in which it works; likewise.
+        buffers: its inputs and outputs; likewise.
+        backend, precision, fingerprint, inputs, outputs: see `protocol.Runtime`.
+    """
+
+    def __init__(
+        self, open_device: OpenDevice, acquire: Callable[[], GpuOwner] = acquire_owner
+    ) -> None:
+        """Load a network on the process's GPU.
+
+        Raises:
+            PerceptionError: of the owner, or of `open_device`.
+        """
+        self._open_device = open_device
+        self._acquire = acquire
+        self._closed = True
+        self.open()
+
+    def open(self) -> None:
+        """Load it, for the first time or again after the GPU was lost or `close`."""
+        owner = self._acquire()
+        self.owner = owner
+        try:
+            device = owner.call(self._load)
+        except BaseException:
+            release_owner(owner)
+            raise
+        self._closed = False
+        self.backend = device.backend
+        self.precision = device.precision
+        self.fingerprint = device.fingerprint
+        self.inputs = device.inputs
+        self.outputs = device.outputs
+
+    def _load(self, gpu: Gpu) -> DeviceRuntime:
+        self.stream = gpu.stream()
+        self.buffers: Buffers = gpu.buffers()
+        self._placed: dict[object, tuple[Shapes, dict[str, int]]] = {}
+        try:
+            self.device = self._open_device(gpu, self.stream)
+        except BaseException:
+            gpu.release(self.buffers)
+            del self.stream
+            raise
+        return self.device
+
+    def place(self, inputs: Shapes) -> tuple[Shapes, dict[str, int]]:
+        """Shapes and addresses of all tensors, bound, for shapes of the inputs.
+
+        In the owner's thread.
+        """
+        key = shape_key(inputs)
+        if key not in self._placed:
+            shapes = self.device.shapes(inputs)
+            sizes = {
+                spec.name: math.prod(shapes[spec.name]) * spec.dtype.itemsize
+                for spec in (*self.inputs, *self.outputs)
+            }
+            # What was in flight may use what is freed for something larger.
+            self.stream.synchronize()
+            addresses = {name: self.buffers.device(name, size) for name, size in sizes.items()}
+            if any(addresses != old for _, old in self._placed.values()):
+                self._placed.clear()
+            self._placed[key] = shapes, addresses
+        shapes, addresses = self._placed[key]
+        self.device.bind(inputs, addresses)
+        return shapes, addresses
+
+    def infer(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
+        """See `Runtime.infer`."""
+        if self._closed:
+            raise InferenceError('the network has been closed')
+        return self.owner.call(lambda gpu: self._infer(gpu, inputs))
+
+    def _infer(self, gpu: Gpu, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
+        shapes, addresses = self.place({name: value.shape for name, value in inputs.items()})
+        for spec in self.inputs:
+            value = inputs[spec.name]
+            if value.dtype != spec.dtype:
+                raise InferenceError(f'{spec.name} is {spec.dtype}, not {value.dtype}')
+            staged = self._staged(spec.name, shapes[spec.name], spec.dtype)
+            np.copyto(staged, value)
+            gpu.driver.memcpy_htod_async(addresses[spec.name], staged, self.stream)
+        self.device.enqueue()
+        outputs = {}
+        for spec in self.outputs:
+            staged = self._staged(spec.name, shapes[spec.name], spec.dtype)
+            gpu.driver.memcpy_dtoh_async(staged, addresses[spec.name], self.stream)
+            outputs[spec.name] = staged
+        self.stream.synchronize()
+        return {name: staged.copy() for name, staged in outputs.items()}
+
+    def _staged(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        nbytes = math.prod(shape) * dtype.itemsize
+        return self.buffers.pinned(name, nbytes).view(dtype).reshape(shape)
+
+    def run(self, work: Work[T]) -> T:
+        """Do work in the owner's thread and wait for it."""
+        return self.owner.call(work)
+
+    def close(self) -> None:
+        """See `Runtime.close`. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.owner.call(self._free)
+        except InferenceError:  # the GPU was lost: what is left there is gone with its context
+            _ABANDONED.append(self.device)
+        finally:
+            release_owner(self.owner)
+
+    def _free(self, gpu: Gpu) -> None:
+        self.stream.synchronize()
+        self.device.close()
+        gpu.release(self.buffers)
+        self._placed.clear()
+        # With their last use they go, which has to be in this thread.
+        del self.stream, self.device

@@ -1,0 +1,192 @@
+"""Runs an ONNX file on the GPU by onnxruntime, on memory and in a stream that are given.
+
+Tensors are bound to device addresses (I/O binding), onnxruntime works in our stream
+(`user_compute_stream`) and does not wait at the end of a run. Where the file allows it, the
+launches of a run are kept as a CUDA graph (`enable_cuda_graph`), one for each batch
+(`gpu_graph_id`). See onnxruntime's documentation of its CUDA execution provider.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trt_perception.errors import BackendUnavailableError, InferenceError, ModelFileError
+from trt_perception.gpu.cuda_driver import Stream
+from trt_perception.gpu.device import Gpu
+from trt_perception.runtime.device_protocol import Shapes, shape_key
+from trt_perception.runtime.onnxruntime_backend import (
+    first_line,
+    import_onnxruntime,
+    tensor_specs,
+)
+from trt_perception.tensor_spec import TensorSpec
+
+CUDA = 'CUDAExecutionProvider'
+_NO_GRAPH = '-1'
+"""`gpu_graph_id` of runs that are not to be kept."""
+
+
+class OnnxRuntimeDevice:
+    """One onnxruntime session on the GPU; implements `device_protocol.DeviceRuntime`."""
+
+    backend = 'onnxruntime-cuda'
+    precision = 'fp32'
+
+    def __init__(self, path: Path, gpu: Gpu, stream: Stream, *, graph: bool = True) -> None:
+        """Load an ONNX file.
+
+        Args:
+            path: the file.
+            gpu: in whose context it works.
+            stream: in which it works.
+            graph: keep the launches as a CUDA graph, if every operator runs on the GPU.
+
+        Raises:
+            BackendUnavailableError: onnxruntime or its CUDA provider is missing.
+            ModelFileError: onnxruntime cannot load the file.
+        """
+        self._ort = import_onnxruntime()
+        self._driver = gpu.driver
+        self._stream = stream
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelFileError(f'{path}: cannot be read: {error}') from error
+        session = self._session_with(path, graph) if graph else None
+        self.uses_graph = session is not None
+        session = session or self._session_with(path, False)
+        if session is None or CUDA not in session.get_providers():
+            raise BackendUnavailableError(
+                'onnxruntime-cuda: the CUDA provider did not start (driver, CUDA or cuDNN '
+                'missing). Use backend:=onnxruntime-cpu, or install onnxruntime-gpu and its CUDA'
+            )
+        self.fingerprint = hashlib.sha256(data).hexdigest()[:16]
+        self.inputs = tensor_specs(session.get_inputs())
+        self.outputs = tensor_specs(session.get_outputs())
+        self._session: Any = session
+        self._shapes: dict[object, Shapes] = {}
+        self._bound: dict[object, tuple[dict[str, int], Any, Any]] = {}
+        self._graphs = 0
+        self._current: tuple[Any, Any] | None = None
+
+    def shapes(self, inputs: Shapes) -> Shapes:
+        """See `DeviceRuntime.shapes`. Open extents of outputs are learnt from one run."""
+        key = shape_key(inputs)
+        if key not in self._shapes:
+            for spec in self.inputs:
+                check_shape(spec, inputs[spec.name])
+            fixed: Shapes = {spec.name: spec.shape for spec in self.outputs}
+            if any(-1 in shape for shape in fixed.values()):
+                fixed = self._measured(inputs)
+            self._shapes[key] = {**inputs, **fixed}
+        return self._shapes[key]
+
+    def bind(self, inputs: Shapes, addresses: Mapping[str, int]) -> None:
+        """See `DeviceRuntime.bind`."""
+        key = shape_key(inputs)
+        kept = self._bound.get(key)
+        if kept is None or kept[0] != addresses:
+            shapes = self.shapes(inputs)
+            binding = self._session.io_binding()
+            for spec in self.inputs:
+                place = (spec.dtype.type, shapes[spec.name], addresses[spec.name])
+                binding.bind_input(spec.name, 'cuda', 0, *place)
+            for spec in self.outputs:
+                place = (spec.dtype.type, shapes[spec.name], addresses[spec.name])
+                binding.bind_output(spec.name, 'cuda', 0, *place)
+            self._graphs += 1
+            options = self._options(str(self._graphs) if self.uses_graph else _NO_GRAPH)
+            kept = dict(addresses), binding, options
+            self._bound[key] = kept
+        self._current = kept[1], kept[2]
+
+    def enqueue(self) -> None:
+        """See `DeviceRuntime.enqueue`."""
+        if self._current is None:
+            raise InferenceError('the network has no memory bound')
+        binding, options = self._current
+        try:
+            self._session.run_with_iobinding(binding, options)
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise InferenceError(f'onnxruntime failed: {first_line(error)}') from error
+
+    def close(self) -> None:
+        """See `DeviceRuntime.close`."""
+        self._bound.clear()
+        self._current = None
+        self._session = None
+
+    def _session_with(self, path: Path, graph: bool) -> Any:
+        """A session, or None where there can be none with a graph."""
+        options = self._ort.SessionOptions()
+        options.log_severity_level = 3
+        cuda = {
+            'device_id': 0,
+            'user_compute_stream': str(self._stream.handle),
+            'enable_cuda_graph': '1' if graph else '0',
+            # Power-of-two steps would take up to twice the memory that the network needs.
+            'arena_extend_strategy': 'kSameAsRequested',
+        }
+        try:
+            return self._ort.InferenceSession(str(path), options, providers=[(CUDA, cuda)])
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            if graph:
+                return None
+            raise ModelFileError(
+                f'{path}: onnxruntime {self._ort.__version__} cannot load it on the GPU: '
+                f'{first_line(error)}. Export it again with an older opset, or check it with '
+                'onnx.checker'
+            ) from error
+
+    def _options(self, graph_id: str) -> Any:
+        options = self._ort.RunOptions()
+        options.add_run_config_entry('disable_synchronize_execution_providers', '1')
+        if self.uses_graph:
+            options.add_run_config_entry('gpu_graph_id', graph_id)
+        return options
+
+    def _measured(self, inputs: Shapes) -> Shapes:
+        """Run once on zeros, on memory of onnxruntime's own."""
+        binding = self._session.io_binding()
+        zeros = {
+            spec.name: self._ort.OrtValue.ortvalue_from_numpy(
+                np.zeros(inputs[spec.name], spec.dtype), 'cuda', 0
+            )
+            for spec in self.inputs
+        }
+        for name, value in zeros.items():
+            binding.bind_ortvalue_input(name, value)
+        for spec in self.outputs:
+            binding.bind_output(spec.name, 'cuda')
+        try:
+            self._session.run_with_iobinding(binding, self._options(_NO_GRAPH))
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise InferenceError(
+                f'onnxruntime does not run the network on {inputs}: {first_line(error)}'
+            ) from error
+        self._stream.synchronize()
+        names = [spec.name for spec in self.outputs]
+        values = zip(names, binding.get_outputs(), strict=True)
+        return {name: tuple(value.shape()) for name, value in values}
+
+
+def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
+    """Make sure that an input takes a shape.
+
+    Raises:
+        InferenceError: an extent that the network fixes is another one.
+    """
+    fits = len(shape) == len(spec.shape) and all(
+        fixed in (-1, extent) for fixed, extent in zip(spec.shape, shape, strict=True)
+    )
+    if fits:
+        return
+    advice = 'Export it with open extents, or give it what it takes'
+    if shape[1:] == spec.shape[1:]:
+        advice = f'It works on {spec.shape[0]} image(s) at once: export it with an open batch'
+    raise InferenceError(f'{spec.name}: the network takes {spec.shape}, not {shape}. {advice}')
