@@ -53,6 +53,19 @@ def test_the_file_wins_over_the_metadata(model):
     assert (spec.thresholds.score, spec.thresholds.iou) == (0.5, 0.6)
 
 
+@pytest.mark.parametrize(('name', 'family'), [('yolo11', 'yolov8'), ('yolo26', 'yolov10')])
+def test_models_that_share_the_outputs_of_a_family(model, name, family):
+    assert load_model_spec(model(f'onnx: net.onnx\nfamily: {name}')).family == family
+
+
+def test_a_family_brings_the_usual_input_of_its_models(model):
+    written = load_model_spec(model('onnx: net.onnx\nfamily: yolox')).input
+    assert (written.color_order, written.scale, written.pad) == ('bgr', (1, 1, 1), 'bottom_right')
+    yaml = 'onnx: net.onnx\nfamily: yolox\ninput: {color_order: rgb, scale: 2, pad: centre}'
+    stated = load_model_spec(model(yaml)).input
+    assert (stated.color_order, stated.scale, stated.pad) == ('rgb', (2, 2, 2), 'centre')
+
+
 def test_precision_limits(model):
     assert load_model_spec(model('onnx: net.onnx')).quantisation.keep_float == ()
     yaml = 'onnx: net.onnx\nquantisation: {keep_float: [/head*], gate: {agreement: 0.8}}'

@@ -17,10 +17,23 @@ from trt_perception.onnx_file import OnnxFile, read_onnx
 
 Task = Literal['detect', 'instance', 'semantic', 'pose', 'oriented', 'face', 'classify', 'embed']
 FAMILIES: dict[str, tuple[Task, ...]] = {
-    'yolov8': ('detect', 'instance'),
+    'yolov5': ('detect', 'instance'),
+    'yolov7': ('detect',),
+    'yolov8': ('detect', 'instance', 'pose', 'oriented'),
+    'yolov10': ('detect', 'instance', 'pose', 'oriented'),
+    'yolox': ('detect',),
+    'efficient_nms': ('detect',),
     'semantic': ('semantic',),
 }
 """The decoder families and the tasks that each one serves."""
+
+OTHER_NAMES = {'yolov9': 'yolov8', 'yolo11': 'yolov8', 'yolo12': 'yolov8', 'yolo26': 'yolov10'}
+"""Models that have the outputs of a family, and so may stand for its name."""
+
+FAMILY_INPUTS: dict[str, dict[str, Any]] = {
+    'yolox': {'color_order': 'bgr', 'scale': 1.0, 'pad': 'bottom_right'},
+}
+"""What a family's models want of their input where neither YAML nor metadata say otherwise."""
 
 Color = tuple[int, int, int]
 
@@ -163,7 +176,7 @@ class _InputFile(_Strict, frozen=True):
     scale: float | tuple[float, float, float] | None = None
     resize: Literal['letterbox', 'stretch', 'centre_crop'] = 'letterbox'
     shorter_side: int | None = None
-    pad: Literal['centre', 'bottom_right'] = 'centre'
+    pad: Literal['centre', 'bottom_right'] | None = None
     pad_value: int = 114
 
 
@@ -232,6 +245,7 @@ def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) 
             f'{path}: `family` is stated neither here nor in the metadata of {onnx_path}. '
             f'Add one of: {", ".join(FAMILIES)}'
         )
+    family = OTHER_NAMES.get(family, family)
     if family not in FAMILIES:
         raise ModelSpecError(
             f'{path}: unknown family {family!r}{_nearest(family, FAMILIES)}. '
@@ -248,7 +262,7 @@ def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) 
         onnx=onnx_path,
         family=family,
         task=task,
-        input=_complete_input(path, written.input, onnx),
+        input=_complete_input(path, written.input, onnx, FAMILY_INPUTS.get(family, {})),
         classes=_complete_classes(path, written, onnx, needed=task != 'embed'),
         thresholds=written.thresholds,
         version=written.version or metadata.get('version', ''),
@@ -262,7 +276,9 @@ def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) 
     return spec
 
 
-def _complete_input(path: Path, written: _InputFile, onnx: OnnxFile) -> InputSpec:
+def _complete_input(
+    path: Path, written: _InputFile, onnx: OnnxFile, usual: dict[str, Any]
+) -> InputSpec:
     metadata = onnx.metadata
     size = written.size or onnx.input_size()
     if size is None:
@@ -272,8 +288,9 @@ def _complete_input(path: Path, written: _InputFile, onnx: OnnxFile) -> InputSpe
         )
     takes_pixels = onnx.inputs[0].dtype == np.uint8
     try:
-        mean = _triple(written.mean, metadata.get('mean'), 0.0)
-        scale = _triple(written.scale, metadata.get('scale'), 1.0 if takes_pixels else 1 / 255)
+        scale_usual = 1.0 if takes_pixels else usual.get('scale', 1 / 255)
+        mean = _triple(written.mean, metadata.get('mean'), usual.get('mean', 0.0))
+        scale = _triple(written.scale, metadata.get('scale'), scale_usual)
         if takes_pixels and (any(mean) or any(value != 1 for value in scale)):
             raise ValueError(
                 f'the network takes uint8 pixels as they are, so that mean must be 0 and scale 1; '
@@ -282,12 +299,13 @@ def _complete_input(path: Path, written: _InputFile, onnx: OnnxFile) -> InputSpe
         return msgspec.convert(
             {
                 'size': size,
-                'color_order': written.color_order or metadata.get('color_order', 'rgb'),
+                'color_order': written.color_order
+                or metadata.get('color_order', usual.get('color_order', 'rgb')),
                 'mean': mean,
                 'scale': scale,
                 'resize': written.resize,
                 'shorter_side': written.shorter_side,
-                'pad': written.pad,
+                'pad': written.pad or usual.get('pad', 'centre'),
                 'pad_value': written.pad_value,
             },
             InputSpec,

@@ -48,19 +48,40 @@ def test_outputs_of_the_family(model, outputs, decoder):
     assert isinstance(decoder_for(model, outputs), decoder)
 
 
-def test_every_family_has_a_decoder():
-    outputs = {
-        'detect': tensors((-1, 84, 8400)),
-        'instance': tensors((-1, 116, 8400), PROTOTYPES),
-        'semantic': tensors((-1, 80, 96, 160)),
-    }
-    for family, tasks in FAMILIES.items():
-        for task in tasks:
-            assert decoder_for(spec(family, task), outputs[task]).decode
+EFFICIENT_NMS = [
+    TensorSpec('num_dets', np.dtype('i4'), (-1, 1)),
+    TensorSpec('det_boxes', np.dtype('f4'), (-1, 100, 4)),
+    TensorSpec('det_scores', np.dtype('f4'), (-1, 100)),
+    TensorSpec('det_classes', np.dtype('i4'), (-1, 100)),
+]
+OUTPUTS = {
+    ('yolov5', 'detect'): tensors((-1, 25200, 85)),
+    ('yolov5', 'instance'): tensors((-1, 25200, 117), PROTOTYPES),
+    ('yolov7', 'detect'): tensors((-1, 25200, 85)),
+    ('yolov8', 'detect'): tensors((-1, 84, 8400)),
+    ('yolov8', 'instance'): tensors((-1, 116, 8400), PROTOTYPES),
+    ('yolov8', 'pose'): tensors((-1, 84 + 51, 8400)),
+    ('yolov8', 'oriented'): tensors((-1, 85, 8400)),
+    ('yolov10', 'detect'): tensors((-1, 300, 6)),
+    ('yolov10', 'instance'): tensors((-1, 300, 38), PROTOTYPES),
+    ('yolov10', 'pose'): tensors((-1, 300, 57)),
+    ('yolov10', 'oriented'): tensors((-1, 300, 7)),
+    ('yolox', 'detect'): tensors((-1, 8400, 85)),
+    ('efficient_nms', 'detect'): EFFICIENT_NMS,
+    ('semantic', 'semantic'): tensors((-1, 80, 96, 160)),
+}
+"""Of an input of 640x640 and 80 classes."""
+
+
+@pytest.mark.parametrize(
+    ('family', 'task'), [(f, t) for f, tasks in FAMILIES.items() for t in tasks]
+)
+def test_every_family_has_a_decoder(family, task):
+    assert decoder_for(spec(family, task), OUTPUTS[family, task]).decode
 
 
 def test_an_unknown_family():
-    with pytest.raises(ModelSpecError, match='yolov8, semantic'):
+    with pytest.raises(ModelSpecError, match='Known: yolov5, yolov7, '):
         decoder_for(spec('yolov9000'), [])
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_perception.decoding import yolov8
+from trt_perception.decoding import candidates
 from trt_perception.decoding.instance_masks import instance_masks
 from trt_perception.decoding.suppression import suppress
 from trt_perception.decoding.yolov8 import Yolov8Decoder
@@ -162,7 +162,7 @@ def test_a_thousand_detections():
 
 
 def test_more_candidates_than_enter_suppression(monkeypatch):
-    monkeypatch.setattr(yolov8, 'MAX_CANDIDATES', 5)
+    monkeypatch.setattr(candidates, 'MAX_CANDIDATES', 5)
     objects = [(20 + 30 * i, 100, 20, 20, 0.3 + i / 30, 0, 0) for i in range(20)]
     found = detect(output_of(*objects))
     assert found.scores == pytest.approx([0.3 + i / 30 for i in (19, 18, 17, 16, 15)])

@@ -75,7 +75,8 @@ def keep_of_block(pairs: Pairs, block: Indices) -> Indices:
     for index, begin, end in zip(*groups, strict=True):
         if alive[index - first]:
             alive[worse[begin:end] - first] = False
-    return block[alive[block - first]]
+    survivors: Indices = block[alive[block - first]]
+    return survivors
 
 
 def on_one_line(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.errors import ModelOutputError
+from trt_perception.model_spec import ModelSpec
 from trt_perception.tensor_spec import TensorSpec
 
 
@@ -25,6 +26,53 @@ def is_float(output: TensorSpec) -> bool:
 def matches(extent: int, expected: int) -> bool:
     """Whether an extent is `expected` or left open (-1)."""
     return extent in (-1, expected)
+
+
+def choose_output(
+    outputs: Sequence[TensorSpec], rank: int, wanted: str, spec: ModelSpec
+) -> TensorSpec:
+    """The one floating-point output of `rank` axes.
+
+    Args:
+        outputs: of the network.
+        rank: of the output.
+        wanted: what it is and its shape, for the error text.
+        spec: the model.
+
+    Raises:
+        ModelOutputError: there is none, or more than one.
+    """
+    chosen = [o for o in outputs if len(o.shape) == rank and is_float(o)]
+    if len(chosen) == 1:
+        return chosen[0]
+    advice = 'Check `family` and `task` in the YAML, or export the model again'
+    ranks = {len(o.shape) for o in outputs}
+    if ranks == {2} and len(outputs) == 1:
+        advice = 'It looks like a classification model, which finds no objects: ' + advice
+    elif 5 in ranks and 3 not in ranks:
+        advice = (
+            'It has the raw maps of the head, which still need the grid and the anchors: export '
+            'it for inference, with `export.py` (for YOLOv7 with --grid)'
+        )
+    raise ModelOutputError(
+        f'the family {spec.family} wants one floating-point output with {rank} axes, {wanted}; '
+        f'the file has {len(chosen)}. {advice}'
+    )
+
+
+def check_batches(outputs: Sequence[TensorSpec]) -> None:
+    """Make sure that all outputs are of one batch.
+
+    Raises:
+        ModelOutputError: two of them have a fixed number of images, and not the same.
+    """
+    fixed = {o.shape[0] for o in outputs if o.shape and o.shape[0] != -1}
+    if len(fixed) > 1:
+        raise ModelOutputError(
+            'the outputs are of batches of different sizes: the first axis, which counts images, '
+            f'is {" and ".join(map(str, sorted(fixed)))}. Export the model again with one batch '
+            'size, or with a dynamic one'
+        )
 
 
 def batch_of(

@@ -1,0 +1,75 @@
+"""From candidates in the network's input to objects in the source image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_perception.decoding.candidates import Candidates
+from trt_perception.decoding.instance_masks import instance_masks
+from trt_perception.decoding.key_points import KeyPointShape, key_points_in_source
+from trt_perception.decoding.suppression import suppress
+from trt_perception.preprocessing.letterbox import Letterbox
+from trt_perception.results import DecodeSettings, Detections
+
+FAR = 1e30
+"""Key points and rotated boxes beyond it count as not finite: they are not clipped, and must stay
+finite in every later sum."""
+
+
+def objects(
+    candidates: Candidates,
+    letterbox: Letterbox,
+    settings: DecodeSettings,
+    *,
+    suppressed: bool = True,
+    prototypes: NDArray[Any] | None = None,
+    key_points: KeyPointShape | None = None,
+) -> Detections:
+    """The objects of one image, by falling score.
+
+    Boxes are clipped to the image. Candidates that have no area there or hold a number that is
+    not finite are left out, before suppression.
+
+    Args:
+        candidates: with boxes x1 y1 x2 y2.
+        letterbox: how the image was placed in the network's input.
+        settings: the threshold of suppression and the greatest number of objects.
+        suppressed: whether overlapping boxes of a class are suppressed.
+        prototypes: float [E, h, w], for candidates whose extras are mask coefficients.
+        key_points: how the extras of candidates with key points are to be read.
+    """
+    boxes = letterbox.to_source(candidates.boxes)
+    # NaN compares false, so candidates with a NaN in the box go here too.
+    solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    solid &= np.isfinite(candidates.boxes).all(axis=1)
+    if candidates.extras.shape[1]:
+        limit = FAR if key_points is not None else np.finfo(np.float32).max
+        solid &= (np.abs(candidates.extras) <= limit).all(axis=1)
+    rows = np.flatnonzero(solid)
+    kept = rows[_chosen(candidates.some(rows), settings, suppressed=suppressed)]
+    chosen = candidates.some(kept)
+    masks = points = None
+    if prototypes is not None:
+        masks = instance_masks(prototypes, chosen.extras, chosen.boxes, letterbox)
+    if key_points is not None:
+        points = key_points_in_source(chosen.extras, key_points, letterbox)
+    return Detections(
+        boxes[kept], chosen.scores, chosen.class_ids, letterbox.source, masks, key_points=points
+    )
+
+
+def _chosen(
+    candidates: Candidates, settings: DecodeSettings, *, suppressed: bool
+) -> NDArray[np.intp]:
+    if not suppressed:
+        return np.argsort(-candidates.scores, kind='stable')[: settings.max_detections]
+    return suppress(
+        candidates.boxes,
+        candidates.scores,
+        candidates.class_ids,
+        settings.iou,
+        settings.max_detections,
+    )
