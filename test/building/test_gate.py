@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from building_cases import write_model
+from family_networks import FAMILIES
 from networks import write_constant_network, write_detector, yolov8_output
 from trt_perception.building.agreement import Agreement, mask_iou, matched, pairwise_iou
 from trt_perception.building.gate import Comparison, GateFigures, first_images
@@ -110,6 +113,17 @@ def test_box_overlap_is_that_of_cells(one, other):
     expected = len(cells[0] & cells[1]) / union if union else 0
     (found,) = pairwise_iou(np.array([one], np.float32), np.array([other], np.float32))[0]
     assert found == pytest.approx(expected)
+
+
+def test_an_engine_that_takes_only_whole_batches_is_given_them(tmp_path: Path):
+    text = 'family: semantic\nclasses: [a, b, c, d, e, f]\ninput: {size: [64, 48]}\n'
+    model = load_model_spec(write_model(tmp_path, FAMILIES['unet'](batch='batch', size=SIZE), text))
+    onnx.save(FAMILIES['unet'](batch=4, size=SIZE), str(tmp_path / 'four.onnx'))
+    comparison = Comparison(model, OnnxRuntime(model.onnx), least_batch=4)
+    comparison.look([GREY])
+    figures = comparison.figures(OnnxRuntime(tmp_path / 'four.onnx'))
+    assert figures.agreement == 1
+    assert figures.outputs == {'output0': pytest.approx(0, abs=1e-5)}
 
 
 def compared(folder: Path, change) -> GateFigures:

@@ -6,9 +6,13 @@ import pytest
 
 from building_cases import finish, start_python, write_model
 from family_networks import FAMILIES, Net
+from trt_perception.building import engine_opening
 from trt_perception.building.engine_cache import OVERRIDE, EngineCache
+from trt_perception.cli import build
 from trt_perception.cli.main import main
 from trt_perception.errors import BackendUnavailableError
+from trt_perception.runtime import obstacles
+from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 from trt_perception.runtime.tensorrt_flavour import find_flavour
 
 
@@ -21,7 +25,8 @@ def engines(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(tmp_path):
-    return str(write_model(tmp_path / 'model', FAMILIES['yolov8'](batch='batch')))
+    yaml = 'family: yolov8\nclasses: [a, b, c, d, e, f]\n'
+    return str(write_model(tmp_path / 'model', FAMILIES['yolov8'](batch='batch'), yaml))
 
 
 @pytest.fixture
@@ -36,6 +41,7 @@ def rtx():
     ('arguments', 'match'),
     [
         (['--batch', '4:1'], 'MIN:OPT:MAX'),
+        (['--size', '64x64:128x96'], 'WxH:WxH:WxH'),
         (['--workspace', 'much'], 'not a size'),
         (['--level', 'high'], 'invalid int'),
     ],
@@ -63,6 +69,70 @@ def test_builds_then_finds_what_was_built(rtx, model, engines, capsys):
     assert main([*arguments, '--batch', '1:4:8']) == 0
     assert 'changed since the last engine of net: optimisation profile' in capsys.readouterr().out
     assert len(EngineCache(engines).entries()) == 2
+
+
+@pytest.fixture
+def executing(monkeypatch, tmp_path):
+    """A device that executes: by onnxruntime, from the network that the engines are built from."""
+    batches = []
+
+    class Counted(OnnxRuntime):
+        def infer(self, inputs):
+            batches.append(len(next(iter(inputs.values()))))
+            return super().infer(inputs)
+
+    def execute(plan, precision):
+        return Counted(tmp_path / 'model' / 'net.onnx')
+
+    device = engine_opening.EngineDevice(find_flavour('tensorrt-rtx'), None, execute)
+    monkeypatch.setattr(engine_opening, 'this_device', lambda flavour: device)
+    monkeypatch.setattr(obstacles, 'obstacles', lambda backend: ())
+    monkeypatch.setattr(build, 'building_capability', lambda: '8.6')
+    return batches
+
+
+def test_what_was_built_without_figures_is_gated_where_it_can_run(
+    rtx, model, engines, capsys, request
+):
+    arguments = ['build', model, '--precision', 'fp32', '--compute-capability', '8.6', '--quiet']
+    assert main(arguments) == 0
+    assert 'not compared with float32 yet: it is for another GPU' in capsys.readouterr().out
+    batches = request.getfixturevalue('executing')
+    assert main(arguments) == 0
+    output = capsys.readouterr().out
+    assert 'was built before' in output
+    assert 'agrees  100.0% of objects agree' in output
+    [kept] = EngineCache(engines).entries()
+    assert kept.facts['gate']['images'] > 0
+    seen = len(batches)
+    assert main(arguments) == 0
+    assert 'agrees  100.0% of objects agree' in capsys.readouterr().out
+    assert len(batches) == seen > 0, 'an engine is gated once'
+
+
+def test_an_engine_for_whole_batches_is_gated_with_them(rtx, model, engines, capsys, executing):
+    arguments = ['build', model, '--precision', 'fp32', '--compute-capability', '8.6', '--quiet']
+    assert main([*arguments, '--batch', '2:2:4']) == 0
+    assert '% of objects agree' in capsys.readouterr().out
+    assert set(executing) == {2}
+
+
+def test_sizes_are_built_or_refused_in_words(rtx, tmp_path, engines, capsys):
+    yaml = 'family: yolov8\nclasses: [a, b]\ninput: {size: [128, 96]}\n'
+    network = FAMILIES['yolov8'](batch='batch', open_size=True)
+    model = str(write_model(tmp_path / 'open', network, yaml))
+    arguments = ['build', model, '-p', 'fp32', '--compute-capability', '8.6', '--quiet', '--size']
+    assert main([*arguments, '64x64:128x96:256x192']) == 0
+    assert 'takes   images 1x3x64x64:1x3x96x128:1x3x192x256' in capsys.readouterr().out
+    [kept] = EngineCache(engines).entries()
+    assert str(kept.identity.profiles[0]['images']) == '1x3x64x64:1x3x96x128:1x3x192x256'
+    for size, match in (
+        ('64x64:128x96:256x200', 'multiples of 32'),
+        ('64x64', 'leaves out 128x96'),
+    ):
+        assert main([*arguments, size]) == 2
+        assert match in capsys.readouterr().err
+    assert len(EngineCache(engines).entries()) == 1
 
 
 def test_what_is_wrong_is_said_with_the_remedy(rtx, model, engines, capsys):

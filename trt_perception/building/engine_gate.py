@@ -51,6 +51,8 @@ class EngineGate:
         precision: Precision,
         ranges: CalibrationRanges | None,
         execute: Callable[[bytes, Precision], Runtime],
+        *,
+        least_batch: int = 1,
     ) -> None:
         """Prepare; nothing is loaded before it is needed.
 
@@ -59,11 +61,13 @@ class EngineGate:
             precision: of the engines.
             ranges: of its calibration, whose images are used where they can be read.
             execute: loads a plan of a precision on the device.
+            least_batch: images that the engines take at least.
         """
         self.obstacle = ''
         self._spec = spec
         self._precision: Precision = precision
         self._execute = execute
+        self._least_batch = least_batch
         self._images = functools.partial(gate_images, ranges)
 
     def __call__(self, prepared: PreparedGraph, built: BuiltPlan) -> dict[str, Any]:
@@ -83,7 +87,7 @@ class EngineGate:
             return {}
         candidate = None
         try:
-            comparison = Comparison(self._spec, reference)
+            comparison = Comparison(self._spec, reference, self._least_batch)
             comparison.look(self._images())
             candidate = self._execute(plan, self._precision)
             return comparison.figures(candidate).as_json()

@@ -96,18 +96,21 @@ class GateFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class Comparison:
     """Compares two networks of one model, image by image."""
 
-    def __init__(self, spec: ModelSpec, reference: Runtime) -> None:
+    def __init__(self, spec: ModelSpec, reference: Runtime, least_batch: int = 1) -> None:
         """Prepare.
 
         Args:
             spec: the model.
             reference: its float32 network.
+            least_batch: images that every candidate must be given at once; the reference is given
+                as many as it takes.
 
         Raises:
             ModelOutputError: the outputs are not those of the model's family.
         """
         self._spec = spec
         self._reference = reference
+        self._batch = max(least_batch, reference.inputs[0].shape[0], 1)
         self._decoder = decoder_for(spec, reference.outputs)
         limits = spec.thresholds
         self._settings = DecodeSettings(limits.score, limits.iou, limits.max_detections)
@@ -118,14 +121,13 @@ class Comparison:
     def look(self, images: Iterable[NDArray[np.uint8]]) -> None:
         """Keep what the reference makes of some images, uint8 [H, W, 3] BGR each."""
         width, height = self._spec.input.size
-        batch = max(self._reference.inputs[0].shape[0], 1)
         for image in images:
-            tensor = np.empty((batch, 3, height, width), self._dtype)
+            tensor = np.empty((self._batch, 3, height, width), self._dtype)
             letterbox = self._preprocess(image, tensor[0])
             tensor[1:] = tensor[0]
             outputs = self._reference.infer({self._reference.inputs[0].name: tensor})
             kept = {name: np.array(value) for name, value in outputs.items()}
-            (result, *_) = self._decoder.decode(kept, [letterbox] * batch, self._settings)
+            (result, *_) = self._decoder.decode(kept, [letterbox] * self._batch, self._settings)
             self._known.append((tensor, kept, letterbox, result))
 
     def figures(self, candidate: Runtime) -> GateFigures:

@@ -92,6 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
     cache = EngineCache(arguments.engines or default_folder())
     gate, obstacle = _gate(request)
     engine = obtain_watched(request, cache, quiet=arguments.quiet, gate=gate)
+    if gate is not None:
+        from trt_perception.building.engine_opening import gated
+
+        engine = gated(engine, request, cache, gate)
     print(summary(request, engine))
     figures = engine.facts.get('gate')
     if figures:
@@ -114,7 +118,9 @@ def _gate(request: EngineRequest) -> tuple[EngineGate | None, str]:
     if lacks:
         return None, f'it cannot run here: {", and ".join(lacks)}'
     execute = this_device(flavour).execute
-    return EngineGate(request.spec, request.wish.precision, request.ranges, execute), ''
+    least = request.wish.batch[0] if request.wish.batch else 1
+    ranges = request.ranges
+    return EngineGate(request.spec, request.wish.precision, ranges, execute, least_batch=least), ''
 
 
 def building_capability() -> str:
@@ -139,6 +145,8 @@ def summary(request: EngineRequest, engine: Engine) -> str:
         f'  size    {shown_bytes(len(engine.plan))}, {facts["layers"]} layers before fusion; '
         f'peak memory of the build {shown_bytes(facts["peak_memory_bytes"])}',
     ]
+    for profile in request.options.profiles:
+        lines += [f'  takes   {name} {extents}' for name, extents in profile.items()]
     if request.wish.precision == 'int8':
         lines.append(
             f'  int8    {facts["int8_share"]:.0%} of the multiply-adds; '

@@ -15,6 +15,7 @@ from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.graphs import CudaGraph
 from trt_perception.runtime.device_protocol import OpenDevice, Shapes, shape_key
+from trt_perception.runtime.profile_shapes import outside_profile
 from trt_perception.runtime.tensorrt_engine import TensorRTEngine
 from trt_perception.runtime.tensorrt_flavour import CudaEngine, ExecutionContext, Flavour
 from trt_perception.tensor_spec import TensorSpec
@@ -165,11 +166,6 @@ class TensorRTDevice:
         if -1 in spec.shape:
             engine: CudaEngine = self._engine.engine
             least, _, greatest = engine.get_tensor_profile_shape(spec.name, self._profile)
-        within = len(shape) == len(least) and all(
-            low <= extent <= high for low, extent, high in zip(least, shape, greatest, strict=True)
-        )
-        if not within:
-            raise InferenceError(
-                f'{spec.name}: the engine takes {tuple(least)} to {tuple(greatest)}, not {shape}. '
-                'Build it with --batch for as many images'
-            )
+        problem = outside_profile(spec.name, shape, tuple(least), tuple(greatest))
+        if problem:
+            raise InferenceError(problem)
