@@ -14,8 +14,6 @@ from vision_msgs.msg import Detection2DArray
 from nodes.colour_networks import NAMES, write_detect
 from nodes.graph import Camera, bgr_image
 from nodes.scenes import found, scene, three_boxes
-from trt_perception.nodes.frame_subscription import StampWatch
-from trt_perception.nodes.health import WARN
 
 ALL = bgr_image(scene(640, 480, *three_boxes(640, 480)))
 
@@ -130,21 +128,3 @@ def test_results_are_published_reliably_with_quality_of_service_parameters(graph
     name = f'qos_overrides.{node.topic("detections")}.publisher.reliability'
     assert node.get(name) == 'reliable'
     assert node.get('qos_overrides./in.subscription.depth') == 1
-
-
-def test_no_stamp_is_no_oddity():
-    assert StampWatch().conditions() == []
-
-
-def test_odd_stamps_are_counted_and_spoken_of_for_a_while():
-    now = [0.0]
-    watch = StampWatch(clock=lambda: now[0])
-    for stamp_ns in (5, 6, 6, 0, 7):
-        watch.note(stamp_ns)
-    assert (watch.zero, watch.backward) == (1, 0)
-    watch.note(3)
-    watch.note(4)
-    assert (watch.zero, watch.backward) == (1, 1)
-    assert [c.level for c in watch.conditions()] == [WARN, WARN]
-    now[0] = 60.0
-    assert watch.conditions() == []

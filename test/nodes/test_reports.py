@@ -13,6 +13,7 @@ from builtin_interfaces.msg import Time
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition
 from trt_perception.nodes.reports import (
     Engine,
+    Report,
     diagnostics_message,
     engine_values,
     pipeline_values,
@@ -55,13 +56,22 @@ def test_stages_keep_their_order():
 
 
 def test_without_conditions_the_state_is_the_message():
-    [status] = diagnostics_message(NOW, 'a: b', 'inactive', [], {'k': 'v'}).status
+    [status] = diagnostics_message(NOW, 'a', [Report('b', 'inactive', [], {'k': 'v'})]).status
     assert (status.name, status.level, status.message) == ('a: b', b'\x00', 'inactive')
     assert [(value.key, value.value) for value in status.values] == [('k', 'v')]
 
 
 def test_the_worst_condition_comes_first_and_gives_the_level():
     conditions = [Condition(OK, 'active'), Condition(ERROR, 'dead'), Condition(WARN, 'odd')]
-    [status] = diagnostics_message(NOW, 'a', 'active', conditions, {}).status
+    [status] = diagnostics_message(NOW, 'a', [Report('b', 'active', conditions, {})]).status
     assert status.level == b'\x02'
     assert status.message == 'dead; odd; active'
+
+
+def test_every_report_is_a_status_of_its_own():
+    reports = [Report(name, 'active', [], {}) for name in ('perception', 'front')]
+    message = diagnostics_message(NOW, 'robot/detect_node', reports)
+    assert [status.name for status in message.status] == [
+        'robot/detect_node: perception',
+        'robot/detect_node: front',
+    ]

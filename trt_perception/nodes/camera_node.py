@@ -19,10 +19,10 @@ from std_msgs.msg import Header
 from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import COMPRESSED, Frame
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition
-from trt_perception.nodes.inference_node import PAUSED
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.parameter_table import CameraParameters
 from trt_perception.nodes.running import run
+from trt_perception.pipeline.statistics import PAUSED
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import to_bgr
 from trt_perception.sources.calibration import Calibration, load_calibration, pinhole

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 from vision_msgs.msg import Classification as ClassificationMessage
 
 from trt_perception.model_spec import Task
 from trt_perception.msg import Embeddings
+from trt_perception.nodes.camera_input import Outputs
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.messages import classification_message, embeddings_message
 from trt_perception.nodes.parameter_table import ClassifyParameters
@@ -27,27 +27,37 @@ class ClassifyNode(InferenceNode[ClassifyParameters]):
 
     def __init__(self, **arguments: Any) -> None:
         """See `PerceptionNode`."""
-        self._results: Publisher | None = None
         super().__init__('classify_node', ClassifyParameters, **arguments)
 
-    def create_outputs(self, task: Task) -> None:
+    def outputs_for(self, task: Task, prefix: str) -> Outputs:
         """See `InferenceNode`."""
-        if task == 'embed':
-            self._results = self.output(Embeddings, '~/embeddings')
-        else:
-            self._results = self.output(ClassificationMessage, '~/classification')
+        return ClassifyOutputs(self, task, prefix)
+
+    def announce(self, task: Task) -> None:
+        """See `InferenceNode`."""
         self.publish_vision_info()
+
+
+class ClassifyOutputs(Outputs):
+    """What the images of one camera show as a whole."""
+
+    def __init__(self, node: ClassifyNode, task: Task, prefix: str) -> None:
+        """Create the publisher."""
+        self._node = node
+        if task == 'embed':
+            self._results = node.output(Embeddings, f'{prefix}embeddings')
+        else:
+            self._results = node.output(ClassificationMessage, f'{prefix}classification')
 
     def publish(self, perceived: Perceived, header: Header) -> dict[str, float]:
         """Publish the classes, the most likely first, or the embedding."""
-        assert self._results is not None
         result = perceived.result
         assert isinstance(result, (Classification, Embedding))
         watch = Stopwatch()
         message = (
             embeddings_message(result.vector[None], header)
             if isinstance(result, Embedding)
-            else classification_message(result, self.class_ids, header)
+            else classification_message(result, self._node.class_ids, header)
         )
         watch.lap('message')
         self._results.publish(message)

@@ -1,4 +1,4 @@
-"""Detects objects in the images of a camera, with their key points, angles and embeddings."""
+"""Detects objects in the images of cameras, with their key points, angles and embeddings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from vision_msgs.msg import Detection2DArray
 
 from trt_perception.model_spec import Task
 from trt_perception.msg import Embeddings, KeyPoints2DArray
+from trt_perception.nodes.camera_input import Outputs
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.key_point_messages import KeyPointMessages
 from trt_perception.nodes.messages import DetectionMessages, embeddings_message
@@ -32,39 +33,47 @@ class DetectNode(InferenceNode[DetectParameters]):
 
     def __init__(self, **arguments: Any) -> None:
         """See `PerceptionNode`."""
-        self._messages = DetectionMessages()
-        self._detections: Publisher | None = None
-        self._key_points: Publisher | None = None
-        self._key_point_messages: KeyPointMessages | None = None
-        self._embeddings: Publisher | None = None
         super().__init__('detect_node', DetectParameters, **arguments)
 
-    def create_outputs(self, task: Task) -> None:
+    def outputs_for(self, task: Task, prefix: str) -> Outputs:
         """See `InferenceNode`."""
-        assert self.pipeline is not None
-        self._detections = self.output(Detection2DArray, '~/detections')
-        self._embeddings = self.output(Embeddings, '~/embeddings')
-        self._key_points = self._key_point_messages = None
-        if task in ('pose', 'face'):
-            self._key_point_messages = KeyPointMessages(self.pipeline.spec)
-            self._key_points = self.output(KeyPoints2DArray, '~/key_points')
+        return DetectOutputs(self, task, prefix)
+
+    def announce(self, task: Task) -> None:
+        """See `InferenceNode`."""
         self.publish_vision_info()
+
+
+class DetectOutputs(Outputs):
+    """The objects in the images of one camera."""
+
+    def __init__(self, node: DetectNode, task: Task, prefix: str) -> None:
+        """Create the publishers."""
+        assert node.pipeline is not None
+        self._node = node
+        self._messages = DetectionMessages()
+        self._detections = node.output(Detection2DArray, f'{prefix}detections')
+        self._embeddings = node.output(Embeddings, f'{prefix}embeddings')
+        self._key_points: Publisher | None = None
+        self._key_point_messages: KeyPointMessages | None = None
+        if task in ('pose', 'face'):
+            self._key_point_messages = KeyPointMessages(node.pipeline.spec)
+            self._key_points = node.output(KeyPoints2DArray, f'{prefix}key_points')
 
     def publish(self, perceived: Perceived, header: Header) -> dict[str, float]:
         """Publish the objects, or that there are none."""
-        assert self._detections is not None
         found = perceived.result
         assert isinstance(found, Detections)
         watch = Stopwatch()
-        message = self._messages.build(found, self.class_ids, header)
+        message = self._messages.build(found, self._node.class_ids, header)
         points = None
         if self._key_point_messages is not None:
-            points = self._key_point_messages.build(found, self.class_ids, header)
+            points = self._key_point_messages.build(found, self._node.class_ids, header)
         watch.lap('message')
         self._detections.publish(message)
         if points is not None and self._key_points is not None:
             self._key_points.publish(points)
-        if found.embeddings is not None and self._embeddings is not None:
+        if found.embeddings is not None:
             self._embeddings.publish(embeddings_message(found.embeddings, header))
         watch.lap('publish')
         return watch.laps_ms

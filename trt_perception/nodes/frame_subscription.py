@@ -1,22 +1,26 @@
-"""Camera images from a topic, without a copy; and in words, why none arrive."""
+"""Camera images from a topic, without a further copy; and in words, why none arrive."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from trt_perception.frames import COMPRESSED, Frame
 from trt_perception.nodes.health import STALE, WARN, Condition
+from trt_perception.nodes.image_wait import OwnThread
+from trt_perception.nodes.sequence_gaps import Missed, SequenceGaps
+from trt_perception.nodes.stamp_watch import StampWatch
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -26,8 +30,8 @@ except ImportError:  # its place before Jazzy
 _QUIET_S = 5.0
 """Seconds without an image after which that is said."""
 
-_RECENT_S = 5.0
-"""Seconds for which an odd stamp is spoken of."""
+_CREDIBLE_WAIT_S = 60.0
+"""Seconds that an image can have waited to be taken."""
 
 _NS = 10**9
 
@@ -40,54 +44,27 @@ class Arrival:
         frame: the image; its data belongs to the message and is not copied.
         header: of the message, to be copied into every result as it is.
         received_s: when it arrived, by time.perf_counter.
+        missed: images before it that were never seen here.
     """
 
     frame: Frame
     header: Header
     received_s: float
-
-
-class StampWatch:
-    """Counts stamps that are zero or older than the one before; their frames are served.
-
-    Attributes:
-        zero, backward: how many there were.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start from zero; `clock` gives seconds and never goes back."""
-        self.zero = 0
-        self.backward = 0
-        self._clock = clock
-        self._before_ns = 0
-        self._zero_at = self._backward_at = -math.inf
-
-    def note(self, stamp_ns: int) -> None:
-        """Look at the stamp of the next frame."""
-        if stamp_ns == 0:
-            self.zero += 1
-            self._zero_at = self._clock()
-            return
-        if stamp_ns < self._before_ns:
-            self.backward += 1
-            self._backward_at = self._clock()
-        self._before_ns = stamp_ns
-
-    def conditions(self) -> list[Condition]:
-        """What was odd lately."""
-        since = self._clock() - _RECENT_S
-        found = []
-        if self._zero_at >= since:
-            text = f'{self.zero} images had stamp zero: nothing can be paired with their results'
-            found.append(Condition(WARN, text))
-        if self._backward_at >= since:
-            times = 'once' if self.backward == 1 else f'{self.backward} times'
-            found.append(Condition(WARN, f'the stamps of the images went backwards {times}'))
-        return found
+    missed: Missed
 
 
 class FrameSubscription:
-    """Subscribes to `image` or `image/compressed` and hands over each frame at once."""
+    """Subscribes to an image topic, or to the compressed one beside it.
+
+    With `arrived` the executor hands over each frame. Without, a thread of the caller's waits
+    with `image_wait.ImageWait` and calls `take`: no executor stands between an image and the
+    work on it, and images that the network has no time for are never copied out of the
+    middleware.
+
+    Attributes:
+        stamps: what is odd about the stamps; noted by whoever uses the frames.
+        handle: what `ImageWait` waits for.
+    """
 
     def __init__(
         self,
@@ -95,7 +72,8 @@ class FrameSubscription:
         *,
         transport: str,
         reliability: str,
-        arrived: Callable[[Arrival], None],
+        image: str = 'image',
+        arrived: Callable[[Arrival], None] | None = None,
         depth: int = 1,
     ) -> None:
         """Subscribe.
@@ -104,8 +82,9 @@ class FrameSubscription:
             node: whose subscription it is.
             transport: 'raw' or 'compressed'.
             reliability: 'reliable' or 'best_effort'.
+            image: topic of the raw images, before remapping.
             arrived: called in the executor's thread for every frame; must not take long.
-            depth: images that may wait for the executor's thread; 1 keeps the newest only.
+            depth: images that may wait for being taken; 1 keeps the newest only.
         """
         self._node = node
         self._arrived = arrived
@@ -113,6 +92,7 @@ class FrameSubscription:
         self._newest_s = time.perf_counter()
         self._said: set[str] = set()
         self._count = 0
+        self._gaps = SequenceGaps()
         self.stamps = StampWatch()
         profile = QoSProfile(
             depth=depth,
@@ -120,21 +100,34 @@ class FrameSubscription:
             if reliability == 'reliable'
             else QoSReliabilityPolicy.BEST_EFFORT,
         )
-        self._subscription = node.create_subscription(
+        self._subscription: Subscription = node.create_subscription(
             self._kind,
-            node.resolve_topic_name('image') if transport == 'raw' else compressed_topic(node),
-            self._on_raw if transport == 'raw' else self._on_compressed,
+            node.resolve_topic_name(image) if transport == 'raw' else compressed_topic(node, image),
+            self._hand_over,
             profile,
+            callback_group=OwnThread() if arrived is None else None,
             # What does not fit is said by `conditions`, with the publisher's name.
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._profile = profile  # create_subscription writes the overrides into it
+        self.handle = self._subscription.handle
 
     @property
     def topic(self) -> str:
         """The topic's full name, after remapping."""
         return str(self._subscription.topic_name)
+
+    def take(self) -> Arrival | None:
+        """The next frame that waits in the middleware; None where there is none."""
+        with self.handle:
+            taken = self.handle.take_message(self._kind, False)
+        if taken is None:
+            self._gaps.emptied()
+            return None
+        message, info = taken
+        missed = self._gaps.missed(info.get('publication_sequence_number'))
+        return self._arrival(message, info, missed)
 
     def close(self) -> None:
         """Take no more frames."""
@@ -144,9 +137,12 @@ class FrameSubscription:
         """What hinders frames from arriving, or is odd about them. Asks the graph; not for free."""
         quiet_s = time.perf_counter() - self._newest_s
         publishers = self._node.get_publishers_info_by_topic(self.topic)
+        self._gaps.one_publisher = len(publishers) == 1
         found = self._about(publishers)
         if publishers or quiet_s > _QUIET_S:  # a camera may well start after its node
             self._log(found)
+        for text in self.stamps.unsaid():
+            self._node.get_logger().warning(f'{self.topic}: {text}')
         if not found and quiet_s > _QUIET_S:
             since = f'for {quiet_s:.0f} s' if self._count else 'yet'
             found.append(Condition(STALE, f'no image on {self.topic} {since}'))
@@ -190,49 +186,56 @@ class FrameSubscription:
             )
         return found
 
-    def _on_raw(self, message: Image) -> None:
-        self._hand_over(
-            message.header,
-            Frame(
-                np.frombuffer(message.data, np.uint8),
-                message.height,
-                message.width,
-                message.step,
-                message.encoding,
-                bool(message.is_bigendian),
-                _nanoseconds(message.header),
-                message.header.frame_id,
-            ),
-        )
+    def _hand_over(self, message: Image | CompressedImage) -> None:
+        assert self._arrived is not None
+        arrival = self._arrival(message, {}, Missed())
+        self.stamps.note(arrival.frame.stamp_ns)
+        self._arrived(arrival)
 
-    def _on_compressed(self, message: CompressedImage) -> None:
-        self._hand_over(
-            message.header,
-            Frame(
-                np.frombuffer(message.data, np.uint8),
-                0,
-                0,
-                0,
-                COMPRESSED,
-                stamp_ns=_nanoseconds(message.header),
-                frame_id=message.header.frame_id,
-            ),
-        )
-
-    def _hand_over(self, header: Header, frame: Frame) -> None:
-        self._newest_s = time.perf_counter()
+    def _arrival(
+        self, message: Image | CompressedImage, info: Mapping[str, Any], missed: Missed
+    ) -> Arrival:
+        self._newest_s = now = time.perf_counter()
         self._count += 1
-        self.stamps.note(frame.stamp_ns)
-        self._arrived(Arrival(frame, header, self._newest_s))
+        waited_s = (time.time_ns() - (info.get('received_timestamp') or 0)) / _NS
+        # By the system's clock, which may be set meanwhile, and which not every middleware tells.
+        received_s = now - waited_s if 0 < waited_s < _CREDIBLE_WAIT_S else now
+        frame = _raw(message) if isinstance(message, Image) else _compressed(message)
+        return Arrival(frame, message.header, received_s, missed)
 
 
-def compressed_topic(node: Node) -> str:
+def compressed_topic(node: Node, image: str = 'image') -> str:
     """Where `image/compressed` is: remapped by itself, or beside a remapped `image`."""
-    name = 'image/compressed'
+    name = f'{image}/compressed'
     remapped = str(node.resolve_topic_name(name))
     if remapped != node.resolve_topic_name(name, only_expand=True):
         return remapped
-    return f'{node.resolve_topic_name("image")}/compressed'
+    return f'{node.resolve_topic_name(image)}/compressed'
+
+
+def _raw(message: Image) -> Frame:
+    return Frame(
+        np.frombuffer(message.data, np.uint8),
+        message.height,
+        message.width,
+        message.step,
+        message.encoding,
+        bool(message.is_bigendian),
+        _nanoseconds(message.header),
+        message.header.frame_id,
+    )
+
+
+def _compressed(message: CompressedImage) -> Frame:
+    return Frame(
+        np.frombuffer(message.data, np.uint8),
+        0,
+        0,
+        0,
+        COMPRESSED,
+        stamp_ns=_nanoseconds(message.header),
+        frame_id=message.header.frame_id,
+    )
 
 
 def _nanoseconds(header: Header) -> int:

@@ -1,10 +1,9 @@
-"""What detection and segmentation have in common: a model that looks at a camera's frames."""
+"""What detection and segmentation have in common: a model that looks at cameras' frames."""
 
 from __future__ import annotations
 
 import math
 import time
-import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -17,27 +16,24 @@ from vision_msgs.msg import LabelInfo, VisionInfo
 
 from trt_perception.building.build_progress import BuildControl
 from trt_perception.building.opening import Watch, open_built_pipeline
-from trt_perception.errors import (
-    FrameError,
-    InferenceError,
-    ModelOutputError,
-)
+from trt_perception.errors import InferenceError, ParameterError
 from trt_perception.model_spec import Task
-from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
+from trt_perception.msg import PipelineStats
+from trt_perception.nodes.camera_input import (
+    CameraInput,
+    Outputs,
+    image_topics,
+    private_prefix,
+)
 from trt_perception.nodes.health import Condition
-from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import label_info_message, vision_info_message
 from trt_perception.nodes.parameter_table import InferenceParameters
-from trt_perception.nodes.reports import Engine
+from trt_perception.nodes.perception_loop import PerceptionLoop
+from trt_perception.nodes.reports import Engine, Report, stats_message
 from trt_perception.nodes.tasks import check_task
-from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
-from trt_perception.pipeline.statistics import REPLACED
-from trt_perception.pipeline.worker import NewestFrameWorker
+from trt_perception.pipeline.perception import PerceptionPipeline
 from trt_perception.results import DecodeSettings
-
-PAUSED = 'paused'
-"""Cause of a drop: the node was paused by ~/enable."""
 
 RESULTS = QoSProfile(depth=5)
 """Reliable. So many results wait for a subscriber that is slow for a moment."""
@@ -52,10 +48,11 @@ Number = TypeVar('Number', int, float)
 
 
 class InferenceNode(PerceptionNode[Parameters]):
-    """A node that runs one model on the newest frame. See `work` for what happens to a frame.
+    """A node that runs one model on the newest frames of its cameras. See `PerceptionLoop`.
 
     Attributes:
         pipeline: the model; None while unconfigured.
+        loop: what takes the frames of the cameras through it; None while unconfigured.
         class_ids: what `hypothesis.class_id` says of each class.
     """
 
@@ -65,9 +62,9 @@ class InferenceNode(PerceptionNode[Parameters]):
     def __init__(self, name: str, kind: type[Parameters], **arguments: Any) -> None:
         """See `PerceptionNode`."""
         self.pipeline: PerceptionPipeline | None = None
+        self.loop: PerceptionLoop | None = None
         self.class_ids: tuple[str, ...] = ()
-        self._subscription: FrameSubscription | None = None
-        self._worker: NewestFrameWorker[Arrival] | None = None
+        self._camera_stats: list[tuple[CameraInput, Publisher]] = []
         self._publishers_made: list[Publisher] = []
         self._label_info: Publisher | None = None
         self._progress_logged_s = -math.inf
@@ -76,68 +73,22 @@ class InferenceNode(PerceptionNode[Parameters]):
     # What a node fills in
 
     @abstractmethod
-    def create_outputs(self, task: Task) -> None:
-        """Create the publishers of the results with `output`."""
-
-    @abstractmethod
-    def publish(self, perceived: Perceived, header: Header) -> dict[str, float]:
-        """Publish what was found.
+    def outputs_for(self, task: Task, prefix: str) -> Outputs:
+        """Create the publishers of one camera's results with `output`.
 
         Args:
-            perceived: the result.
-            header: of the source image.
-
-        Returns:
-            Milliseconds of the stages that this took.
+            task: of the model.
+            prefix: what the names of its topics begin with, '~/' or '~/front/'.
         """
 
-    # The way of a frame
-
-    def take(self, arrival: Arrival) -> None:
-        """A frame has come in: hand it to the worker. Runs in the executor's thread."""
-        self.statistics.frame_in()
-        if not self.enabled:
-            self.statistics.frame_dropped(PAUSED)
-        elif self._worker is not None:
-            self._worker.offer(arrival)
-
-    def work(self, arrival: Arrival) -> None:
-        """Look at one frame and publish what is there. Runs in the worker's thread."""
-        assert self.pipeline is not None
-        wait_ms = _ms_since(arrival.received_s)
-        [perceived] = self.pipeline.process([readable(arrival.frame)])
-        publish_ms = self.publish(perceived, arrival.header)
-        stages_ms = {'wait': wait_ms, **perceived.stages_ms, **publish_ms}
-        stages_ms['total'] = _ms_since(arrival.received_s)
-        self.newest_age_s = self._age_s(arrival.frame.stamp_ns)
-        self.statistics.frame_out(stages_ms, arrival.frame.stamp_ns)
-        self.health.succeeded()
-
-    def replaced(self, arrival: Arrival) -> None:
-        """A newer frame took the place of one that waited."""
-        self.statistics.frame_dropped(REPLACED)
-
-    def failed(self, arrival: Arrival, error: Exception) -> None:
-        """A frame could not be used: count it and go on."""
-        text = str(error)
-        if isinstance(error, FrameError):
-            cause = error.cause
-            text = f'image on {self.input_topic} left out: {text}'
-        elif isinstance(error, InferenceError):
-            cause = 'inference'
-        elif isinstance(error, ModelOutputError):
-            cause = 'model_output'
-        else:
-            cause = 'internal'
-            trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
-            text = f'image left out, by a fault in this package: {trace}'
-        self.statistics.frame_dropped(cause)
-        self.health.failed(cause, text)
+    def announce(self, task: Task) -> None:
+        """Create and publish what is the same for all cameras, after their publishers."""
 
     # The life cycle
 
     def configure(self) -> None:
         """Load the model, then create the publishers."""
+        topics = self.camera_topics()
         pipeline = self.open_pipeline()
         self.pipeline = pipeline
         spec = pipeline.spec
@@ -152,7 +103,17 @@ class InferenceNode(PerceptionNode[Parameters]):
         )
         self._apply(self.parameters)
         self._label_info = self.output(LabelInfo, '~/label_info', LATCHED)
-        self.create_outputs(spec.task)
+        cameras = [
+            CameraInput(name, topic, self.outputs_for(spec.task, private_prefix(name)))
+            for name, topic in topics.items()
+        ]
+        self.loop = PerceptionLoop(self, pipeline, cameras)
+        self._camera_stats = [
+            (camera, self.output(PipelineStats, f'{camera.prefix}stats', QoSProfile(depth=1)))
+            for camera in cameras
+            if camera.name
+        ]
+        self.announce(spec.task)
         self._publish_label_info()
         self.get_logger().info(
             f'{spec.name} ({spec.task}) runs on {pipeline.runtime.backend} in '
@@ -188,36 +149,47 @@ class InferenceNode(PerceptionNode[Parameters]):
             self._progress_logged_s = now
             self.get_logger().info(self.doing)
 
+    def camera_topics(self) -> dict[str, str]:
+        """The topics of the images by the camera's name, before remapping.
+
+        Raises:
+            ParameterError: parameters that do not go together, or two cameras with one topic.
+        """
+        self.check_parameters(self.parameters)
+        topics = image_topics(self.parameters)
+        heard: dict[str, str] = {}
+        for name, topic in topics.items():
+            try:
+                full = self.resolve_topic_name(topic)
+            except ValueError as error:  # rclpy's own has no public place in all distributions
+                raise ParameterError(
+                    f'camera_topics: {topic!r} is no name of a topic: {error}'
+                ) from error
+            if full in heard:
+                raise ParameterError(
+                    f'cameras {heard[full]} and {name} both read {full}. Every camera has a topic '
+                    'of its own: correct camera_topics or the remapping'
+                )
+            heard[full] = name
+        return topics
+
     def activate(self) -> None:
-        """Start the worker, then take frames."""
-        self._worker = NewestFrameWorker(
-            self.work,
-            failed=self.failed,
-            dropped=self.replaced,
-        )
-        self._worker.start()
-        self._subscription = FrameSubscription(
-            self,
-            transport=self.parameters.image_transport,
-            reliability=self.parameters.reliability,
-            arrived=self.take,
-        )
+        """Subscribe to the cameras, and let a worker take their frames."""
+        assert self.loop is not None
+        self.loop.start()
 
     def deactivate(self) -> None:
-        """Take no more frames, then let the worker end."""
-        if self._subscription is not None:
-            self._subscription.close()
-            self._subscription = None
-        if self._worker is not None:
-            if not self._worker.stop():
-                raise InferenceError('the network still works on a frame after 10 s')
-            self._worker = None
+        """Let the worker end, and take no more frames."""
+        if self.loop is not None and not self.loop.stop():
+            raise InferenceError('the network still works on a frame after 10 s')
 
     def cleanup(self) -> None:
         """Take the publishers away and free the model."""
+        self._camera_stats.clear()
         for publisher in self._publishers_made:
             self.destroy_publisher(publisher)
         self._publishers_made.clear()
+        self.loop = None
         self._label_info = None
         if self.pipeline is not None:
             self.pipeline.close()
@@ -226,7 +198,13 @@ class InferenceNode(PerceptionNode[Parameters]):
     # Parameters and reports
 
     def check_parameters(self, candidate: Parameters) -> None:
-        """Refuse a class filter that names no class of the model."""
+        """Refuse what does not go together, and classes that the model has not."""
+        image_topics(candidate)
+        if 0 < candidate.max_age * 1e3 <= candidate.batch_deadline_ms:
+            raise ParameterError(
+                f'batch_deadline_ms {candidate.batch_deadline_ms:g} lets images wait for longer '
+                f'than max_age {candidate.max_age:g} s allows: lower the one or raise the other'
+            )
         if self.pipeline is not None:
             self.pipeline.spec.class_filter(candidate.class_filter)
 
@@ -252,23 +230,23 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def conditions(self) -> Sequence[Condition]:
         """See `PerceptionNode`."""
-        return self._subscription.conditions() if self._subscription and self.enabled else ()
+        return self.loop.conditions() if self.loop and self.enabled else ()
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """See `PerceptionNode`."""
-        if self._subscription is None:
-            return {}
-        stamps = self._subscription.stamps
-        return {
-            'images from': self.input_topic,
-            'images with stamp zero': str(stamps.zero),
-            'stamps going backwards': str(stamps.backward),
-        }
+        return self.loop.values() if self.loop else {}
 
-    @property
-    def input_topic(self) -> str:
-        """The topic of the images, '' while inactive."""
-        return self._subscription.topic if self._subscription else ''
+    def camera_reports(self) -> Sequence[Report]:
+        """See `PerceptionNode`. One for each of several cameras."""
+        return self.loop.reports(self.enabled) if self.loop else ()
+
+    def report(self) -> None:
+        """See `PerceptionNode`. The figures of several cameras go to a ~/<camera>/stats each."""
+        super().report()
+        now = self.get_clock().now().to_msg()
+        for camera, publisher in self._camera_stats:
+            snapshot = camera.statistics.snapshot()
+            publisher.publish(stats_message(now, self.engine(), snapshot, camera.newest_age_s))
 
     def output(self, kind: type, topic: str, profile: QoSProfile | None = None) -> Publisher:
         """Create a publisher, reliable unless overridden, that `cleanup` takes away."""
@@ -316,16 +294,6 @@ class InferenceNode(PerceptionNode[Parameters]):
     def _now(self) -> Header:
         return Header(stamp=self.get_clock().now().to_msg())
 
-    def _age_s(self, stamp_ns: int) -> float:
-        """Seconds since a stamp, by the node's clock; NaN for a frame without one."""
-        if stamp_ns == 0:
-            return math.nan
-        return float((self.get_clock().now().nanoseconds - stamp_ns) * 1e-9)
-
 
 def _or(value: Number | None, default: Number) -> Number:
     return default if value is None else value
-
-
-def _ms_since(moment_s: float) -> float:
-    return (time.perf_counter() - moment_s) * 1e3

@@ -23,6 +23,7 @@ from trt_perception.nodes.parameter_table import Parameters
 from trt_perception.nodes.parameters import DeclaredParameters
 from trt_perception.nodes.reports import (
     Engine,
+    Report,
     diagnostics_message,
     engine_values,
     pipeline_values,
@@ -133,6 +134,10 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         """More values for /diagnostics."""
         return {}
 
+    def camera_reports(self) -> Sequence[Report]:
+        """More in /diagnostics, a status each; asked for after `conditions`."""
+        return ()
+
     # What a node finds here
 
     @property
@@ -162,10 +167,13 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             **pipeline_values(snapshot, self.newest_age_s, self.health.latest),
             **self.diagnostic_values(),
         }
-        name = f'{self.get_fully_qualified_name().lstrip("/")}: perception'
-        conditions = self._conditions()
+        node = Report('perception', values['state'], self._conditions(), values)
         self._diagnostics.publish(
-            diagnostics_message(now, name, values['state'], conditions, values)
+            diagnostics_message(
+                now,
+                self.get_fully_qualified_name().lstrip('/'),
+                [node, *self.camera_reports()],
+            )
         )
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ from trt_perception.msg import KeyPoints2DArray
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.health import Condition
 from trt_perception.nodes.image_conversion import readable
-from trt_perception.nodes.inference_node import LATCHED, PAUSED
+from trt_perception.nodes.inference_node import LATCHED
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import image_message
 from trt_perception.nodes.overlay_inputs import (
@@ -50,7 +50,7 @@ from trt_perception.nodes.overlay_objects import (
 from trt_perception.nodes.parameter_table import OverlayParameters
 from trt_perception.nodes.running import run
 from trt_perception.pipeline.pairing import Group, StampPairing
-from trt_perception.pipeline.statistics import REPLACED
+from trt_perception.pipeline.statistics import PAUSED, REPLACED
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.pipeline.worker import NewestFrameWorker
 from trt_perception.preprocessing.colour import to_bgr

@@ -118,6 +118,51 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
             choices=FALLBACKS,
         ),
     ] = 'none'
+    cameras: Annotated[
+        tuple[str, ...],
+        about(
+            'Names of the cameras that share the network, such as [front, left]; results come '
+            'under `~/front/`, `~/left/`. Empty is one camera on `image`, without a name.',
+            change=UNCONFIGURED,
+        ),
+    ] = ()
+    camera_topics: Annotated[
+        tuple[str, ...],
+        about(
+            'Topic of the images of each of `cameras`, in their order; empty takes '
+            '`<camera>/image`.',
+            change=UNCONFIGURED,
+        ),
+    ] = ()
+    max_batch: Annotated[
+        int,
+        about(
+            'Images of different cameras in one inference at most; 0 takes as many as there are '
+            'cameras and the network takes.',
+            change=UNCONFIGURED,
+            ge=0,
+            le=256,
+        ),
+    ] = 0
+    batch_deadline_ms: Annotated[
+        float,
+        about(
+            'Milliseconds that an image waits for those of other cameras at most, while the '
+            'network has nothing to do; 0 takes what is there. A GPU gains by a few.',
+            change=UNCONFIGURED,
+            ge=0.0,
+            le=1000.0,
+        ),
+    ] = 0.0
+    max_age: Annotated[
+        float,
+        about(
+            'Images that are older by their stamp, in seconds, are dropped before any work; '
+            '0 drops none.',
+            ge=0.0,
+            le=3600.0,
+        ),
+    ] = 0.0
     threads: Annotated[
         int,
         about(

@@ -63,26 +63,40 @@ def stats_message(
     return message
 
 
-def diagnostics_message(
-    stamp: Time,
-    name: str,
-    state: str,
-    conditions: Sequence[Condition],
-    values: Mapping[str, str],
-) -> DiagnosticArray:
-    """The message on /diagnostics: the worst level, and every text that has it or is above OK."""
-    level = max((condition.level for condition in conditions), default=OK)
-    ordered = sorted(conditions, key=lambda condition: -condition.level)
-    text = '; '.join(condition.text for condition in ordered) or state
-    status = DiagnosticStatus(
-        level=_LEVELS[level],
-        name=name,
-        message=text,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
-    message = DiagnosticArray(status=[status])
+@dataclass(frozen=True)
+class Report:
+    """What is said of one thing, such as a camera.
+
+    Attributes:
+        subject: what it is; the name of the node goes before it.
+        state: in words; the text where there is no condition.
+        conditions: what is to be said.
+        values: figures.
+    """
+
+    subject: str
+    state: str
+    conditions: Sequence[Condition]
+    values: Mapping[str, str]
+
+
+def diagnostics_message(stamp: Time, node: str, reports: Sequence[Report]) -> DiagnosticArray:
+    """The message on /diagnostics, with a status for each report."""
+    message = DiagnosticArray(status=[_status(node, report) for report in reports])
     message.header.stamp = stamp
     return message
+
+
+def _status(node: str, report: Report) -> DiagnosticStatus:
+    """The worst level, and the texts of all conditions."""
+    level = max((condition.level for condition in report.conditions), default=OK)
+    ordered = sorted(report.conditions, key=lambda condition: -condition.level)
+    return DiagnosticStatus(
+        level=_LEVELS[level],
+        name=f'{node}: {report.subject}',
+        message='; '.join(condition.text for condition in ordered) or report.state,
+        values=[KeyValue(key=key, value=value) for key, value in report.values.items()],
+    )
 
 
 def engine_values(engine: Engine) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
@@ -12,6 +11,7 @@ from vision_msgs.msg import Detection2DArray
 from trt_perception.drawing.masks import color_mask
 from trt_perception.drawing.palette import class_colors
 from trt_perception.model_spec import Task
+from trt_perception.nodes.camera_input import Outputs
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.messages import DetectionMessages, image_message
 from trt_perception.nodes.parameter_table import SegmentParameters
@@ -34,48 +34,60 @@ class SegmentNode(InferenceNode[SegmentParameters]):
 
     def __init__(self, **arguments: Any) -> None:
         """See `PerceptionNode`."""
-        self._messages = DetectionMessages()
-        self._detections: Publisher | None = None
-        self._mask: Publisher | None = None
-        self._color_mask: Publisher | None = None
         super().__init__('segment_node', SegmentParameters, **arguments)
 
-    def create_outputs(self, task: Task) -> None:
+    def outputs_for(self, task: Task, prefix: str) -> Outputs:
         """See `InferenceNode`."""
-        self._mask = self.output(Image, '~/mask')
-        if task == 'semantic':
-            self._color_mask = self.output(Image, '~/color_mask')
-        else:
-            self._detections = self.output(Detection2DArray, '~/detections')
+        return (ClassOutputs if task == 'semantic' else ObjectOutputs)(self, prefix)
+
+    def announce(self, task: Task) -> None:
+        """See `InferenceNode`."""
+        if task != 'semantic':
             self.publish_vision_info()
 
-    def publish(self, perceived: Perceived, header: Header) -> dict[str, float]:
-        """Publish the mask, and what belongs to it."""
-        if isinstance(perceived.result, SegmentationMap):
-            return self._publish_classes(perceived.result, header)
-        assert isinstance(perceived.result, Detections)
-        return self._publish_objects(perceived.result, header)
 
-    def _publish_classes(self, result: SegmentationMap, header: Header) -> dict[str, float]:
-        assert self.pipeline is not None
-        assert self._mask is not None
-        assert self._color_mask is not None
+class ClassOutputs(Outputs):
+    """The class of every pixel in the images of one camera."""
+
+    def __init__(self, node: SegmentNode, prefix: str) -> None:
+        """Create the publishers."""
+        self._node = node
+        self._mask = node.output(Image, f'{prefix}mask')
+        self._color_mask = node.output(Image, f'{prefix}color_mask')
+
+    def publish(self, perceived: Perceived, header: Header) -> dict[str, float]:
+        """Publish the mask, and in colour where somebody looks."""
+        result = perceived.result
+        assert isinstance(result, SegmentationMap)
+        assert self._node.pipeline is not None
         watch = Stopwatch()
         message = image_message(result.class_ids, 'mono8', header)
         watch.lap('message')
         self._mask.publish(message)
         watch.lap('publish')
         if self._color_mask.get_subscription_count():
-            colors = color_mask(result.class_ids, class_colors(self.pipeline.spec.classes))
+            colors = color_mask(result.class_ids, class_colors(self._node.pipeline.spec.classes))
             self._color_mask.publish(image_message(colors, 'rgb8', header))
             watch.lap('color_mask')
         return watch.laps_ms
 
-    def _publish_objects(self, result: Detections, header: Header) -> dict[str, float]:
-        assert self._mask is not None
-        assert self._detections is not None
+
+class ObjectOutputs(Outputs):
+    """The objects in the images of one camera, with their pixels."""
+
+    def __init__(self, node: SegmentNode, prefix: str) -> None:
+        """Create the publishers."""
+        self._node = node
+        self._messages = DetectionMessages()
+        self._mask = node.output(Image, f'{prefix}mask')
+        self._detections = node.output(Detection2DArray, f'{prefix}detections')
+
+    def publish(self, perceived: Perceived, header: Header) -> dict[str, float]:
+        """Publish the objects and the mask that belongs to them."""
+        result = perceived.result
+        assert isinstance(result, Detections)
         watch = Stopwatch()
-        message = self._messages.build(result, self.class_ids, header)
+        message = self._messages.build(result, self._node.class_ids, header)
         mask = image_message(result.id_image(), 'mono16', header)
         watch.lap('message')
         self._detections.publish(message)

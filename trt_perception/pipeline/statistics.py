@@ -16,6 +16,9 @@ REPLACED = 'replaced'
 LOST = 'lost'
 """Cause of a drop: it was published, and got lost on its way to this process."""
 
+PAUSED = 'paused'
+"""Cause of a drop: the node was paused by ~/enable."""
+
 STALE = 'stale'
 """Cause of a drop: it was older than `max_age` before any work was spent on it."""
 

@@ -1,0 +1,208 @@
+"""One camera of a node: where its frames come from, what becomes of them, how it is doing."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from std_msgs.msg import Header
+
+from trt_perception.errors import ParameterError
+from trt_perception.nodes.frame_subscription import FrameSubscription
+from trt_perception.nodes.health import Condition, Health
+from trt_perception.nodes.parameter_table import InferenceParameters
+from trt_perception.nodes.reports import pipeline_values
+from trt_perception.pipeline.perception import Perceived
+from trt_perception.pipeline.statistics import PipelineStatistics
+
+_NAME = re.compile(r'[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*')
+
+
+class Outputs(ABC):
+    """The publishers of one camera, and what is remembered from one of its frames to the next."""
+
+    @abstractmethod
+    def publish(self, perceived: Perceived, header: Header) -> dict[str, float]:
+        """Publish what was found in one frame. Runs in the worker's thread.
+
+        Args:
+            perceived: the result.
+            header: of the source image.
+
+        Returns:
+            Milliseconds of the stages that this took.
+        """
+
+
+class Tallied(Protocol):
+    """What a camera counts into besides its own figures: the node as a whole."""
+
+    statistics: PipelineStatistics
+    health: Health
+    newest_age_s: float
+
+
+class CameraInput:
+    """A camera of an inference node, from its configuration to its cleanup.
+
+    The only camera of a node has no name and no figures of its own: they are the node's.
+
+    Attributes:
+        name: '' for the only one.
+        outputs: its publishers.
+        statistics: its counters and latencies since the activation.
+        health: what went wrong with its frames lately.
+        newest_age_s: from the stamp of its newest frame to the result; NaN before the first.
+        subscription: its images; None while the node is not active.
+    """
+
+    def __init__(self, name: str, image: str, outputs: Outputs) -> None:
+        """Describe it.
+
+        Args:
+            name: '' for the only one.
+            image: topic of its images, before remapping.
+            outputs: its publishers.
+        """
+        self.name = name
+        self.image = image
+        self.outputs = outputs
+        self.statistics = PipelineStatistics()
+        self.health = Health(lambda _: None)  # the node logs
+        self.newest_age_s = math.nan
+        self.subscription: FrameSubscription | None = None
+        self._tallies: tuple[PipelineStatistics, ...] = ()
+        self._node: Tallied | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What its topics begin with."""
+        return private_prefix(self.name)
+
+    @property
+    def topic(self) -> str:
+        """Full name of the topic of its images, '' while the node is not active."""
+        return self.subscription.topic if self.subscription else ''
+
+    def open(self, node: Tallied, subscription: FrameSubscription) -> None:
+        """Begin anew, with counters at zero."""
+        self._node = node
+        self.subscription = subscription
+        self.newest_age_s = math.nan
+        if not self.name:
+            self.statistics, self.health = node.statistics, node.health
+            self._tallies = (node.statistics,)
+            return
+        self.statistics, self.health = PipelineStatistics(), Health(lambda _: None)
+        self._tallies = (self.statistics, node.statistics)
+
+    def close(self) -> None:
+        """Take no more images."""
+        if self.subscription is not None:
+            self.subscription.close()
+            self.subscription = None
+
+    def frame_in(self, count: int = 1) -> None:
+        """So many frames arrived."""
+        for tally in self._tallies:
+            tally.frame_in(count)
+
+    def dropped(self, cause: str, count: int = 1) -> None:
+        """So many frames were not worked on."""
+        for tally in self._tallies:
+            tally.frame_dropped(cause, count)
+
+    def failed(self, cause: str, text: str) -> None:
+        """A frame could not be used: count it, say it, go on."""
+        self.dropped(cause)
+        if self.name:
+            self.health.failed(cause, text)
+        if self._node is not None:
+            self._node.health.failed(f'{self.name} {cause}'.lstrip(), text)
+
+    def served(self, stages_ms: Mapping[str, float], stamp_ns: int, age_s: float) -> None:
+        """A frame's result was published."""
+        self.newest_age_s = age_s
+        for tally in self._tallies:
+            tally.frame_out(stages_ms, stamp_ns)
+        self.health.succeeded()
+        if self._node is not None:
+            self._node.newest_age_s = age_s
+            self._node.health.succeeded()
+
+    def conditions(self) -> list[Condition]:
+        """What is to be said of it, apart from the node as a whole."""
+        found = self.subscription.conditions() if self.subscription else []
+        failing = self.health.condition() if self.name else None
+        return [failing, *found] if failing else found
+
+    def values(self) -> dict[str, str]:
+        """Its figures, for /diagnostics."""
+        if self.subscription is None:
+            return {}
+        counts = self.subscription.stamps.counts
+        values = {
+            'images from': self.topic,
+            'images with stamp zero': str(counts['zero']),
+            'stamps going backwards': str(counts['backward']),
+            'stamps repeated': str(counts['repeated']),
+            'stamps in the future': str(counts['future']),
+            'stamps of another clock': str(counts['other_clock']),
+        }
+        if not self.name:
+            return values
+        snapshot = self.statistics.snapshot()
+        return {**pipeline_values(snapshot, self.newest_age_s, self.health.latest), **values}
+
+
+def private_prefix(name: str) -> str:
+    """What the topics of a camera begin with; '' is the name of the only one."""
+    return f'~/{name}/' if name else '~/'
+
+
+def image_topics(parameters: InferenceParameters) -> dict[str, str]:
+    """The topic of the raw images of each camera, before remapping.
+
+    Returns:
+        By name, in the order of the parameter; {'': 'image'} for the node with one camera.
+
+    Raises:
+        ParameterError: a name that cannot be part of a topic, a camera given twice, or topics
+            that do not fit the names.
+    """
+    names, topics = parameters.cameras, parameters.camera_topics
+    if not names:
+        if topics:
+            raise ParameterError(
+                f'camera_topics names {len(topics)} topics, but cameras is empty. Name a camera '
+                'for each, or remap `image` for a single one'
+            )
+        return {'': 'image'}
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ParameterError(
+                f'cameras: {name!r} cannot be part of a topic. Allowed: letters, digits and '
+                'single underscores, beginning with a letter'
+            )
+    _refuse_repetition('cameras', names)
+    if not topics:
+        return {name: f'{name}/image' for name in names}
+    if len(topics) != len(names):
+        raise ParameterError(
+            f'camera_topics has {len(topics)} entries and cameras {len(names)}: '
+            'give one topic for each camera in the same order, or none for <camera>/image'
+        )
+    _refuse_repetition('camera_topics', topics)
+    return dict(zip(names, topics, strict=True))
+
+
+def _refuse_repetition(parameter: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ParameterError(
+            f'{parameter}: {", ".join(twice)} is there more than once. Every camera has one '
+            'name and one topic'
+        )

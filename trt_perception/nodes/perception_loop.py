@@ -1,0 +1,203 @@
+"""From the cameras' frames to their published results."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trt_perception.errors import FrameError, InferenceError, ModelOutputError
+from trt_perception.frames import Frame
+from trt_perception.nodes.camera_input import CameraInput
+from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
+from trt_perception.nodes.frame_worker import FrameWorker, Taken
+from trt_perception.nodes.health import WARN, Condition
+from trt_perception.nodes.image_conversion import readable
+from trt_perception.nodes.image_wait import ImageWait
+from trt_perception.nodes.lifecycle import PerceptionNode
+from trt_perception.nodes.reports import Report
+from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
+from trt_perception.pipeline.statistics import PAUSED, STALE
+from trt_perception.pipeline.waiting_frames import WaitingFrames
+
+
+class PerceptionLoop:
+    """Takes the newest frames of all cameras through one pipeline. See `work`.
+
+    Attributes:
+        cameras: with their publishers, figures and, while it runs, subscriptions.
+    """
+
+    def __init__(
+        self,
+        node: PerceptionNode[Any],
+        pipeline: PerceptionPipeline,
+        cameras: Sequence[CameraInput],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            node: of `InferenceParameters`; counts for all cameras together, and has the clock.
+            pipeline: the model.
+            cameras: at least one.
+        """
+        self.cameras = tuple(cameras)
+        self._node = node
+        self._pipeline = pipeline
+        self._worker: FrameWorker | None = None
+        self._said: dict[str, Sequence[Condition]] = {}
+
+    # Its life, in the executor's thread
+
+    def start(self) -> None:
+        """Subscribe to the cameras, then let a worker take their frames."""
+        parameters = self._node.parameters
+        subscriptions = []
+        for camera in self.cameras:
+            subscriptions.append(
+                FrameSubscription(
+                    self._node,
+                    transport=parameters.image_transport,
+                    reliability=parameters.reliability,
+                    image=camera.image,
+                )
+            )
+            camera.open(self._node, subscriptions[-1])
+        self._worker = FrameWorker(
+            self.cameras,
+            ImageWait(self._node.context, [one.handle for one in subscriptions]),
+            WaitingFrames(
+                len(self.cameras),
+                max_batch=self._max_batch(),
+                deadline_s=parameters.batch_deadline_ms * 1e-3,
+            ),
+            work=self.work,
+            failed=self._faulted,
+            paused=lambda: '' if self._node.enabled else PAUSED,
+        )
+        self._worker.start()
+
+    def stop(self) -> bool:
+        """Let the worker end, then take no more frames; False if it still works after 10 s."""
+        worker, self._worker = self._worker, None
+        ended = worker is None or worker.stop()
+        for camera in self.cameras:
+            camera.close()
+        return ended
+
+    def _max_batch(self) -> int:
+        """Images in one inference: what is asked for, as far as it can be had."""
+        cameras, asked = len(self.cameras), self._node.parameters.max_batch
+        most = self._pipeline.runtime.max_batch or cameras
+        if min(asked, cameras) > most:
+            self._node.get_logger().warning(
+                f'max_batch is {asked}, but {self._pipeline.spec.name} takes {most} images at '
+                f'once on {self._pipeline.runtime.backend}: batches hold {most}. Export the '
+                'network with an open batch axis, or build its engine with --batch'
+            )
+        return max(1, min(asked or cameras, cameras, most))
+
+    # The way of a batch, in the worker's thread
+
+    def work(self, batch: Sequence[Taken]) -> None:
+        """Look at frames of different cameras and publish what is there."""
+        taken_s = time.perf_counter()
+        usable: list[tuple[CameraInput, Arrival, Frame]] = []
+        for camera, arrival in batch:
+            if not self._fresh(camera, arrival):
+                camera.dropped(STALE)
+                continue
+            try:
+                usable.append((camera, arrival, readable(arrival.frame)))
+            except FrameError as error:
+                self._failed(camera, error)
+        outcomes = self._pipeline.process_each([frame for _, _, frame in usable])
+        for (camera, arrival, _), outcome in zip(usable, outcomes, strict=True):
+            try:
+                if isinstance(outcome, Exception):
+                    raise outcome
+                self._publish(camera, arrival, outcome, taken_s)
+            except Exception as error:  # of one camera: the others' results are good
+                self._failed(camera, error)
+
+    def _publish(
+        self, camera: CameraInput, arrival: Arrival, perceived: Perceived, taken_s: float
+    ) -> None:
+        wait_ms = (taken_s - arrival.received_s) * 1e3
+        publish_ms = camera.outputs.publish(perceived, arrival.header)
+        stages_ms = {'wait': wait_ms, **perceived.stages_ms, **publish_ms}
+        stages_ms['total'] = (time.perf_counter() - arrival.received_s) * 1e3
+        stamp_ns = arrival.frame.stamp_ns
+        camera.served(stages_ms, stamp_ns, self._age_s(stamp_ns))
+
+    def _fresh(self, camera: CameraInput, arrival: Arrival) -> bool:
+        """Whether a frame is worth the work; notes what is odd about its stamp."""
+        assert camera.subscription is not None
+        now_ns = self._node.get_clock().now().nanoseconds
+        age_s = camera.subscription.stamps.note(arrival.frame.stamp_ns, now_ns)
+        limit_s = self._node.parameters.max_age
+        return not (limit_s and age_s > limit_s)  # an age that is not known is not too high
+
+    def _failed(self, camera: CameraInput, error: Exception) -> None:
+        """A frame could not be used: count it and go on."""
+        text = str(error)
+        if isinstance(error, FrameError):
+            cause = error.cause
+            text = f'image on {camera.topic} left out: {text}'
+        elif isinstance(error, InferenceError):
+            cause = 'inference'
+        elif isinstance(error, ModelOutputError):
+            cause = 'model_output'
+        else:
+            cause = 'internal'
+            trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+            text = f'image left out, by a fault in this package: {trace}'
+        camera.failed(cause, text)
+
+    def _faulted(self, error: Exception) -> None:
+        """Something failed that belongs to no frame."""
+        trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+        self._node.statistics.frame_dropped('internal')
+        self._node.health.failed(
+            'internal', f'images left out, by a fault in this package: {trace}'
+        )
+
+    # Reports, in the executor's thread
+
+    def conditions(self) -> Sequence[Condition]:
+        """What is to be said of the cameras: of the only one all, of several which ones."""
+        self._said = {camera.name: camera.conditions() for camera in self.cameras}
+        if '' in self._said:
+            return self._said['']
+        return [
+            Condition(WARN, f'{name}: {found[0].text}')
+            for name, found in self._said.items()
+            if found
+        ]
+
+    def values(self) -> Mapping[str, str]:
+        """Figures of the only camera, or the names of several."""
+        if self.cameras[0].name:
+            return {'cameras': ', '.join(camera.name for camera in self.cameras)}
+        return self.cameras[0].values()
+
+    def reports(self, enabled: bool) -> Sequence[Report]:
+        """One for each of several cameras while they are heard, with the latest `conditions`."""
+        return [
+            Report(
+                camera.name,
+                'active' if enabled else PAUSED,
+                self._said.get(camera.name, ()) if enabled else (),
+                camera.values(),
+            )
+            for camera in self.cameras
+            if camera.name and self._worker is not None
+        ]
+
+    def _age_s(self, stamp_ns: int) -> float:
+        """Seconds since a stamp, by the node's clock; NaN for a frame without one."""
+        if stamp_ns == 0:
+            return math.nan
+        return float((self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9)

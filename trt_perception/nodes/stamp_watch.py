@@ -1,0 +1,140 @@
+"""What is odd about the stamps of a camera's images. Needs no ROS to be imported."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from trt_perception.nodes.health import WARN, Condition
+
+RECENT_S = 5.0
+"""Seconds for which an odd stamp is spoken of."""
+
+FUTURE_S = 0.05
+"""Seconds that a stamp may lie ahead: clocks that are synchronised differ by less."""
+
+OTHER_CLOCK_S = 3600.0
+"""Age in seconds of which no delivery is capable: such a stamp comes from another clock."""
+
+
+class _Oddity:
+    """One kind of odd stamp: how often it came, and when last."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.count = 0
+        self.at_s = -math.inf
+        self.worst_s = 0.0
+        self.said = False
+
+    def seen(self, now_s: float, by_s: float = 0.0) -> None:
+        self.count += 1
+        self.at_s = now_s
+        self.worst_s = by_s
+
+    def in_words(self) -> str:
+        times = 'once' if self.count == 1 else f'{self.count} times'
+        return self.text.format(count=self.count, times=times, by=_duration(self.worst_s))
+
+
+class StampWatch:
+    """Counts stamps that are zero, older than the one before, repeated or of another clock.
+
+    Their frames are served all the same, unless they are too old for `max_age`. Any thread may
+    ask; one thread notes.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start from zero; `clock` gives seconds and never goes back."""
+        self._clock = clock
+        self._before_ns = 0
+        self._oddities = {
+            'zero': _Oddity(
+                '{count} images had stamp zero: nothing can be paired with their results'
+            ),
+            'backward': _Oddity('the stamps of the images went backwards {times}'),
+            'repeated': _Oddity(
+                'the stamp of an image was that of the one before, {times}: results cannot be '
+                'told apart by it'
+            ),
+            'future': _Oddity(
+                'the stamps of the images lie {by} ahead of the clock of this node, {times}: '
+                "synchronise the machines' clocks, or set use_sim_time as the camera has it"
+            ),
+            'other_clock': _Oddity(
+                'the stamps of the images are {by} old, {times}: they come from another clock. '
+                'For a bag or a simulator set use_sim_time and publish /clock; else let the '
+                "camera's driver stamp with the clock of the system"
+            ),
+            'no_clock': _Oddity(
+                'use_sim_time is set and /clock has not come: the age of images is not known'
+            ),
+        }
+
+    @property
+    def zero(self) -> int:
+        """How many stamps were zero."""
+        return self._oddities['zero'].count
+
+    @property
+    def backward(self) -> int:
+        """How many stamps were older than the one before."""
+        return self._oddities['backward'].count
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each kind of oddity came: zero, backward, repeated, future, ..."""
+        return {kind: oddity.count for kind, oddity in self._oddities.items()}
+
+    def note(self, stamp_ns: int, now_ns: int | None = None) -> float:
+        """Look at the stamp of the next frame.
+
+        Args:
+            stamp_ns: of the image, nanoseconds.
+            now_ns: the time of the node's clock, 0 where it has none yet; None: not looked at.
+
+        Returns:
+            The image's age in seconds; NaN where that cannot be known.
+        """
+        now_s = self._clock()
+        if stamp_ns == 0:
+            self._oddities['zero'].seen(now_s)
+            return math.nan
+        if stamp_ns < self._before_ns:
+            self._oddities['backward'].seen(now_s)
+        elif stamp_ns == self._before_ns:
+            self._oddities['repeated'].seen(now_s)
+        self._before_ns = stamp_ns
+        return math.nan if now_ns is None else self._age_s(stamp_ns, now_ns, now_s)
+
+    def _age_s(self, stamp_ns: int, now_ns: int, now_s: float) -> float:
+        if now_ns == 0:
+            self._oddities['no_clock'].seen(now_s)
+            return math.nan
+        age_s = (now_ns - stamp_ns) * 1e-9
+        if age_s < -FUTURE_S:
+            self._oddities['future'].seen(now_s, -age_s)
+        elif age_s > OTHER_CLOCK_S:
+            self._oddities['other_clock'].seen(now_s, age_s)
+        return age_s
+
+    def conditions(self) -> list[Condition]:
+        """What was odd lately."""
+        since = self._clock() - RECENT_S
+        odd = [oddity for oddity in self._oddities.values() if oddity.at_s >= since]
+        return [Condition(WARN, oddity.in_words()) for oddity in odd]
+
+    def unsaid(self) -> list[str]:
+        """What is to be logged: each kind of oddity once."""
+        new = [oddity for oddity in self._oddities.values() if oddity.count and not oddity.said]
+        for oddity in new:
+            oddity.said = True
+        return [oddity.in_words() for oddity in new]
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (('years', 31_557_600.0), ('days', 86400.0), ('h', 3600.0), ('s', 1.0)):
+        if seconds >= 2 * length:
+            return f'{seconds / length:.1f} {unit}'
+    return f'{seconds * 1e3:.0f} ms'
