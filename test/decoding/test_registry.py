@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -54,6 +55,19 @@ EFFICIENT_NMS = [
     TensorSpec('det_scores', np.dtype('f4'), (-1, 100)),
     TensorSpec('det_classes', np.dtype('i4'), (-1, 100)),
 ]
+DETR = [
+    TensorSpec('labels', np.dtype('i8'), (-1, 300)),
+    TensorSpec('boxes', np.dtype('f4'), (-1, 300, 4)),
+    TensorSpec('scores', np.dtype('f4'), (-1, 300)),
+]
+OPTIONS = {
+    'ssd': {'boxes': 'normalised', 'activation': 'none'},
+    'retinanet': {'activation': 'none'},
+    'retinaface': {'activation': 'none'},
+    'scrfd': {'activation': 'none'},
+    'classify': {'activation': 'softmax'},
+}
+"""What files would tell by their last operator."""
 OUTPUTS = {
     ('yolov5', 'detect'): tensors((-1, 25200, 85)),
     ('yolov5', 'instance'): tensors((-1, 25200, 117), PROTOTYPES),
@@ -68,7 +82,17 @@ OUTPUTS = {
     ('yolov10', 'oriented'): tensors((-1, 300, 7)),
     ('yolox', 'detect'): tensors((-1, 8400, 85)),
     ('efficient_nms', 'detect'): EFFICIENT_NMS,
+    ('rtdetr', 'detect'): tensors((-1, 300, 84)),
+    ('detr', 'detect'): DETR,
+    ('rfdetr', 'detect'): tensors((-1, 300, 4), (-1, 300, 80)),
+    ('rfdetr', 'instance'): tensors((-1, 300, 4), (-1, 300, 80), (-1, 300, 160, 160)),
+    ('ssd', 'detect'): tensors((-1, 3000, 81), (-1, 3000, 4)),
+    ('retinanet', 'detect'): tensors((-1, 76725, 80), (-1, 76725, 4)),
+    ('retinaface', 'face'): tensors((-1, 16800, 4), (-1, 16800, 2), (-1, 16800, 10)),
+    ('scrfd', 'face'): tensors(*[(n, c) for c in (1, 4, 10) for n in (12800, 3200, 800)]),
+    ('arcface', 'embed'): tensors((-1, 512)),
     ('semantic', 'semantic'): tensors((-1, 80, 96, 160)),
+    ('classify', 'classify'): tensors((-1, 80)),
 }
 """Of an input of 640x640 and 80 classes."""
 
@@ -77,7 +101,9 @@ OUTPUTS = {
     ('family', 'task'), [(f, t) for f, tasks in FAMILIES.items() for t in tasks]
 )
 def test_every_family_has_a_decoder(family, task):
-    assert decoder_for(spec(family, task), OUTPUTS[family, task]).decode
+    model = spec(family, task, classes=1 if task == 'face' else 80)
+    model = msgspec.structs.replace(model, options=OPTIONS.get(family, {}))
+    assert decoder_for(model, OUTPUTS[family, task]).decode
 
 
 def test_an_unknown_family():

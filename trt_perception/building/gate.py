@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.building.agreement import Agreement
-from trt_perception.decoding.registry import decoder_for
+from trt_perception.decoding.registry import decoder_for, side_inputs_for
 from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import Frame
 from trt_perception.model_spec import GateLimits, ModelSpec
@@ -26,6 +26,7 @@ from trt_perception.preprocessing.colour import to_bgr
 from trt_perception.preprocessing.letterbox import Preprocessor
 from trt_perception.results import DecodeSettings, Result
 from trt_perception.runtime.protocol import Runtime
+from trt_perception.runtime.side_inputs import fed
 
 SCORE_MARGIN = 0.1
 """An object whose score exceeds the threshold by less may be missing from the other side."""
@@ -109,7 +110,8 @@ class Comparison:
             ModelOutputError: the outputs are not those of the model's family.
         """
         self._spec = spec
-        self._reference = reference
+        self._sides = side_inputs_for(spec, reference.inputs)
+        self._reference = reference = fed(reference, self._sides)
         self._batch = max(least_batch, reference.inputs[0].shape[0], 1)
         self._decoder = decoder_for(spec, reference.outputs)
         limits = spec.thresholds
@@ -139,6 +141,7 @@ class Comparison:
         """
         if not self._known:
             raise ParameterError('the gate has no images to compare on; give it at least one')
+        candidate = fed(candidate, self._sides)
         errors = _Errors()
         agreement = Agreement(self._settings.score + SCORE_MARGIN)
         for tensor, expected, letterbox, reference in self._known:

@@ -55,6 +55,22 @@ def instance_masks(
     return masks
 
 
+def whole_masks(
+    logits: NDArray[Any], boxes: NDArray[np.float32], letterbox: Letterbox
+) -> list[InstanceMask]:
+    """Likewise, where the network returns each object's mask as a whole.
+
+    Args:
+        logits: float [N, h, w], covering the network's input; one mask for each box.
+        boxes, letterbox: see `instance_masks`.
+    """
+    one = np.ones((1, 1), np.float32)
+    return [
+        instance_masks(mask[None], one, box[None], letterbox)[0]
+        for mask, box in zip(logits, boxes, strict=True)
+    ]
+
+
 def _combined(factors: NDArray[np.float32], cells: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 [h, w], the sum of `cells` [C, h, w] times `factors` [C].
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.decoding.candidates import Candidates
-from trt_perception.decoding.instance_masks import instance_masks
+from trt_perception.decoding.instance_masks import instance_masks, whole_masks
 from trt_perception.decoding.key_points import KeyPointShape, key_points_in_source
 from trt_perception.decoding.suppression import suppress
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings, Detections
 
 FAR = 1e30
-"""Key points and rotated boxes beyond it count as not finite: they are not clipped, and must stay
+"""Extras and rotated boxes beyond it count as not finite: they are not clipped, and must stay
 finite in every later sum."""
 
 
@@ -27,6 +27,7 @@ def objects(
     suppressed: bool = True,
     prototypes: NDArray[Any] | None = None,
     key_points: KeyPointShape | None = None,
+    mask_logits: NDArray[Any] | None = None,
 ) -> Detections:
     """The objects of one image, by falling score.
 
@@ -40,20 +41,23 @@ def objects(
         suppressed: whether overlapping boxes of a class are suppressed.
         prototypes: float [E, h, w], for candidates whose extras are mask coefficients.
         key_points: how the extras of candidates with key points are to be read.
+        mask_logits: float [Q, h, w], for candidates whose only extra is which one is theirs.
     """
     boxes = letterbox.to_source(candidates.boxes)
     # NaN compares false, so candidates with a NaN in the box go here too.
     solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     solid &= np.isfinite(candidates.boxes).all(axis=1)
     if candidates.extras.shape[1]:
-        limit = FAR if key_points is not None else np.finfo(np.float32).max
-        solid &= (np.abs(candidates.extras) <= limit).all(axis=1)
+        solid &= (np.abs(candidates.extras) <= FAR).all(axis=1)
     rows = np.flatnonzero(solid)
     kept = rows[_chosen(candidates.some(rows), settings, suppressed=suppressed)]
     chosen = candidates.some(kept)
     masks = points = None
     if prototypes is not None:
         masks = instance_masks(prototypes, chosen.extras, chosen.boxes, letterbox)
+    if mask_logits is not None:
+        own = mask_logits[chosen.extras[:, 0].astype(np.intp)]
+        masks = whole_masks(own, chosen.boxes, letterbox)
     if key_points is not None:
         points = key_points_in_source(chosen.extras, key_points, letterbox)
     return Detections(
