@@ -12,6 +12,7 @@ from networks import write_constant_network, write_detector
 from trt_perception.errors import EvaluationError, SourceError
 from trt_perception.evaluation.class_mapping import match_classes
 from trt_perception.evaluation.dataset import Dataset, Sample, TrueObjects
+from trt_perception.evaluation.machine_load import BUSY_CPUS
 from trt_perception.evaluation.measuring import evaluate
 from trt_perception.evaluation.networks import open_network
 from trt_perception.evaluation.plots import plots_of
@@ -157,6 +158,19 @@ def test_the_document_is_json(document):
     assert plain['accuracy']['boxes']['map50'] == pytest.approx(0.5)
     assert plain['loss'] == {'boxes.map50_95': 0, 'boxes.map50': 0}
     assert plain['frame_ms']['p50'] <= plain['frame_ms']['p99']
+
+
+def test_a_busy_machine_is_told_in_the_table(document):
+    machine = document['machine']
+    assert set(machine['load_average']) == {'begin', 'end'}
+    assert machine['busy'] == (machine['others_cpus'] > BUSY_CPUS)
+    machine.update(busy=False)
+    assert 'p50 ms' in summary_rows(document)[0]
+    assert 'busy' not in markdown_of(document)
+    machine.update(busy=True, others_cpus=1.26, cpus=2, load_average={'begin': 0.5, 'end': 2.25})
+    assert 'p50 ms (busy)' in summary_rows(document)[0]
+    told = 'other processes used 1.3 of 2 CPUs; load average 0.5 at the beginning, 2.2 at the end'
+    assert told in markdown_of(document)
 
 
 def test_the_tables(document):

@@ -9,7 +9,11 @@ from family_networks import write_family
 from trt_perception.building.calibrate import CalibrationOptions, calibrate
 from trt_perception.building.calibration_ranges import ranges_path, write_ranges
 from trt_perception.errors import CalibrationError, ParameterError
-from trt_perception.evaluation.networks import checked_precisions, open_network
+from trt_perception.evaluation.networks import (
+    checked_backends,
+    checked_precisions,
+    open_network,
+)
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
 
@@ -35,6 +39,14 @@ def test_precisions_are_checked():
         checked_precisions([])
     with pytest.raises(ParameterError, match="'int4' is unknown"):
         checked_precisions(['int4'])
+
+
+def test_backends_are_checked():
+    found = checked_backends(['tensorrt', 'onnxruntime', 'onnxruntime-cpu'])
+    assert found == ('tensorrt', 'onnxruntime-cpu')
+    for names in ([], ['auto'], ['cuda']):
+        with pytest.raises(ParameterError, match=r'is unknown; allowed: tensorrt, .*onnxruntime'):
+            checked_backends(names)
 
 
 def test_int8_needs_a_calibration(yaml):

@@ -19,7 +19,7 @@ from trt_perception.building.engines import (
 from trt_perception.building.opening import Watch
 from trt_perception.building.precision import PRECISIONS, Precision
 from trt_perception.errors import AccuracyError
-from trt_perception.model_spec import load_model_spec
+from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.pipeline.perception import PerceptionPipeline
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.gpu_probes import Gpu
@@ -66,6 +66,24 @@ def ladder(precision: str, fallback: str) -> tuple[Precision, ...]:
     start = next((i for i, name in enumerate(falling) if name == precision), 0)
     end = next((i for i, name in enumerate(falling) if name == fallback), start)
     return falling[start : max(start, end) + 1]
+
+
+def loaded(
+    spec: ModelSpec, plan: bytes, precision: Precision, device: EngineDevice, choice: BackendChoice
+) -> PerceptionPipeline:
+    """An engine on its device, warmed up.
+
+    Raises:
+        PerceptionError: it cannot be executed, or its outputs are not the model's.
+    """
+    runtime = device.execute(plan, precision)
+    try:
+        pipeline = PerceptionPipeline(spec, runtime, choice)
+        pipeline.warm_up()
+    except BaseException:
+        runtime.close()
+        raise
+    return pipeline
 
 
 def gated(engine: Engine, request: EngineRequest, cache: EngineCache, gate: EngineGate) -> Engine:
@@ -121,16 +139,8 @@ class EngineOpening:
                 self.watch.warn(f'falling back from {precision}: {error}')
                 continue
             self.watch.tell(f'{spec.name} {precision}: {verified}')
-            runtime = self.device.execute(engine.plan, precision)
-            try:
-                pipeline = PerceptionPipeline(
-                    spec, runtime, replace(self.choice, verified=verified)
-                )
-                pipeline.warm_up()
-            except BaseException:
-                runtime.close()
-                raise
-            return pipeline
+            choice = replace(self.choice, verified=verified)
+            return loaded(spec, engine.plan, precision, self.device, choice)
         raise AssertionError('no precision to try')
 
     def _engine(self, request: EngineRequest, gate: EngineGate) -> Engine:

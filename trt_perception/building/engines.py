@@ -92,7 +92,13 @@ class EngineRequest:
 
 
 def request_engine(
-    spec: ModelSpec, model_yaml: Path, wish: Wish, flavour: Flavour, gpu: Gpu | None
+    spec: ModelSpec,
+    model_yaml: Path,
+    wish: Wish,
+    flavour: Flavour,
+    gpu: Gpu | None,
+    *,
+    calibration: Path | None = None,
 ) -> EngineRequest:
     """Look up what an engine depends on: files, versions, device.
 
@@ -102,6 +108,7 @@ def request_engine(
         wish: what is wanted.
         flavour: from `find_flavour`.
         gpu: from `building_gpu`.
+        calibration: another calibration file, which must exist.
 
     Raises:
         ModelFileError: the network cannot be read, or has several inputs.
@@ -111,7 +118,7 @@ def request_engine(
     """
     wish = replace(wish, targets=_targets(wish, flavour, gpu), keep_float=_keep_float(spec, wish))
     onnx = graph_digest(spec.onnx)
-    ranges = _ranges(spec, model_yaml, wish, onnx)
+    ranges = _ranges(spec, calibration or ranges_path(model_yaml), wish, onnx, calibration)
     options = BuildOptions(
         profiles=_profiles(spec, wish),
         workspace_bytes=wish.workspace_bytes,
@@ -261,11 +268,12 @@ def _profiles(spec: ModelSpec, wish: Wish) -> tuple[Profile, ...]:
     return profiles
 
 
-def _ranges(spec: ModelSpec, model_yaml: Path, wish: Wish, onnx: str) -> CalibrationRanges | None:
-    path = ranges_path(model_yaml)
+def _ranges(
+    spec: ModelSpec, path: Path, wish: Wish, onnx: str, named: Path | None
+) -> CalibrationRanges | None:
     # For fp16 they show what overflows, but nobody has to have them. For int8 a network that was
     # trained with quantisers needs none; whether they are missing is known when it is prepared.
-    if wish.precision != 'fp32' and path.is_file():
+    if wish.precision != 'fp32' and (named is not None or path.is_file()):
         return load_ranges(path, onnx_sha256=onnx, preprocessing=spec.input)
     return None
 

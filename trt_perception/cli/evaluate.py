@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 from trt_perception.cli.numbers import whole
 
 if TYPE_CHECKING:
+    from trt_perception.building.engine_cache import Engine, EngineCache
+    from trt_perception.building.engine_gate import EngineGate
+    from trt_perception.building.engines import EngineRequest
+    from trt_perception.evaluation.engine_networks import EngineSource
     from trt_perception.evaluation.networks import Network
 
 
@@ -35,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--backends',
         default='onnxruntime-cpu',
         metavar='LIST',
-        help='onnxruntime-cpu, onnxruntime-cuda or both; default %(default)s',
+        help='one or more of tensorrt, tensorrt-rtx, onnxruntime-cuda, onnxruntime-cpu, side by '
+        'side; default %(default)s',
     )
     parser.add_argument(
         '--dataset',
@@ -74,6 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='NODE',
         help='node that stays float, * and ? allowed; repeatable',
+    )
+    parser.add_argument(
+        '--engines', type=Path, metavar='DIR', help='where engines of TensorRT are kept'
     )
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress')
 
@@ -136,11 +144,16 @@ def renamed(pairs: list[str]) -> dict[str, str]:
 
 
 def _open(spec: Any, yaml: Path, arguments: argparse.Namespace) -> Iterator[Network]:
-    from trt_perception.evaluation.networks import checked_precisions, open_network
+    from trt_perception.evaluation.networks import (
+        checked_backends,
+        checked_precisions,
+        open_network,
+    )
 
     precisions = checked_precisions([p for p in arguments.precisions.split(',') if p])
-    backends = dict.fromkeys(b for b in arguments.backends.split(',') if b)
-    for backend in backends or ('onnxruntime-cpu',):
+    backends = checked_backends([b for b in arguments.backends.split(',') if b])
+    engines = _engines(arguments) if set(backends) & {'tensorrt', 'tensorrt-rtx'} else None
+    for backend in backends:
         for precision in precisions:
             yield open_network(
                 spec,
@@ -150,7 +163,20 @@ def _open(spec: Any, yaml: Path, arguments: argparse.Namespace) -> Iterator[Netw
                 calibration=arguments.calibration,
                 keep_float=arguments.keep_float,
                 threads=arguments.threads,
+                engines=engines,
             )
+
+
+def _engines(arguments: argparse.Namespace) -> EngineSource:
+    """Engines are built with progress shown, and Ctrl-C stops the build."""
+    from trt_perception.building.engine_cache import EngineCache, default_folder
+    from trt_perception.cli.building import obtain_watched
+    from trt_perception.evaluation.engine_networks import EngineSource
+
+    def obtain(request: EngineRequest, cache: EngineCache, gate: EngineGate) -> Engine:
+        return obtain_watched(request, cache, quiet=arguments.quiet, gate=gate)
+
+    return EngineSource(obtain, EngineCache(arguments.engines or default_folder()))
 
 
 def in_words(document: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from trt_perception.evaluation.average_precision import (
 )
 from trt_perception.evaluation.class_mapping import ClassMapping
 from trt_perception.evaluation.dataset import Dataset, Sample, TrueObjects
+from trt_perception.evaluation.machine_load import LoadWatch, MachineLoad
 from trt_perception.evaluation.networks import Network
 from trt_perception.evaluation.object_confusion import object_confusion
 from trt_perception.evaluation.overlap import confusion_of, overlap_figures
@@ -54,11 +55,13 @@ class Evaluation:
         images: how many were looked at.
         skipped: name and reason of those that could not be used.
         measured: one per network, in their order.
+        load: what else the machine did meanwhile.
     """
 
     images: int
     skipped: tuple[tuple[str, str], ...]
     measured: tuple[Measured, ...]
+    load: MachineLoad
 
 
 @dataclass
@@ -97,6 +100,7 @@ def evaluate(
         InferenceError, ModelOutputError: a network fails.
     """
     run = _Run(networks, dataset, classes)
+    watch = LoadWatch()
     total = min(len(dataset), limit or len(dataset))
     skipped: list[tuple[str, str]] = []
     for index in range(total):
@@ -113,7 +117,8 @@ def evaluate(
             f'data set {dataset.name}: {len(skipped)} of {total} images cannot be used, more '
             f'than half. The first: {reasons}'
         )
-    return Evaluation(total - len(skipped), tuple(skipped), run.figures())
+    load = watch.so_far()
+    return Evaluation(total - len(skipped), tuple(skipped), run.figures(), load)
 
 
 class _Run:

@@ -2,7 +2,7 @@
 
 'fp32' runs the model's file as it is. 'fp16' and 'int8' run the graph that TensorRT would get,
 by onnxruntime, rewritten so that it rounds where TensorRT would; see building/cpu_execution.py.
-That tells the accuracy, not the speed.
+That tells the accuracy, not the speed. An engine of TensorRT tells both; see engine_networks.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -21,8 +22,12 @@ from trt_perception.building.precision import PRECISIONS, Precision, prepare_gra
 from trt_perception.errors import ParameterError
 from trt_perception.model_spec import ModelSpec
 from trt_perception.pipeline.perception import PerceptionPipeline
+from trt_perception.runtime.obstacles import ENGINE_BACKENDS
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
-from trt_perception.runtime.selection import BackendChoice, choose_backend
+from trt_perception.runtime.selection import BACKENDS, BackendChoice, choose_backend
+
+if TYPE_CHECKING:
+    from trt_perception.evaluation.engine_networks import EngineSource
 
 AS_IT_IS = 'the ONNX file as it is'
 EMULATED = 'the graph for TensorRT, run by onnxruntime'
@@ -41,6 +46,7 @@ class Network:
         int8_share: multiply-adds that are int8, 0 to 1.
         float_nodes: for 'int8', weighted nodes that stay float, and why.
         calibration: what 'int8' was calibrated with, in words.
+        verified: of an engine, how well it agreed with float32 when it was built, in words.
     """
 
     precision: Precision
@@ -52,6 +58,21 @@ class Network:
     int8_share: float = 0.0
     float_nodes: dict[str, str] = field(default_factory=dict)
     calibration: str = ''
+    verified: str = ''
+
+
+def checked_backends(names: Sequence[str]) -> tuple[str, ...]:
+    """The backends of these names, each once; 'onnxruntime' is that of the CPU.
+
+    Raises:
+        ParameterError: there are none, or one is unknown.
+    """
+    known = {name: name for name in BACKENDS if name != 'auto'}
+    known['onnxruntime'] = 'onnxruntime-cpu'
+    for name in names or ('',):
+        if name not in known:
+            raise ParameterError(f'backend {name!r} is unknown; allowed: {", ".join(known)}')
+    return tuple(dict.fromkeys(known[name] for name in names))
 
 
 def checked_precisions(names: Sequence[str]) -> tuple[Precision, ...]:
@@ -78,6 +99,7 @@ def open_network(
     calibration: Path | None = None,
     keep_float: Collection[str] = (),
     threads: int | None = None,
+    engines: EngineSource | None = None,
 ) -> Network:
     """Load a model in one precision and run its first frame.
 
@@ -85,17 +107,31 @@ def open_network(
         spec: the model.
         model_yaml: its file, beside which the calibration lies.
         precision: one of `PRECISIONS`.
-        backend: an onnxruntime backend of `runtime.selection.BACKENDS`.
+        backend: one of `runtime.selection.BACKENDS` but 'auto'.
         calibration: another calibration file.
         keep_float: nodes that shall stay float, besides those that the model names.
         threads: CPU threads for one inference; None leaves the choice to onnxruntime.
+        engines: for TensorRT, where engines come from; None builds them on this machine.
 
     Raises:
         ParameterError: the backend is unknown.
-        BackendUnavailableError: it cannot run here.
+        BackendUnavailableError: it cannot run here; what is missing is named.
         CalibrationError: 'int8' without a calibration that fits.
         ModelSpecError, ModelFileError, ModelOutputError, InferenceError: the model cannot run.
     """
+    if backend in ENGINE_BACKENDS:
+        # What engines need is imported only for them.
+        from trt_perception.evaluation.engine_networks import open_engine_network
+
+        return open_engine_network(
+            spec,
+            model_yaml,
+            precision,
+            backend=backend,
+            calibration=calibration,
+            keep_float=keep_float,
+            source=engines,
+        )
     choice = choose_backend(backend)
     before = psutil.Process().memory_info().rss
     if precision == 'fp32':
@@ -119,7 +155,7 @@ def open_network(
         _grown(before),
         prepared.int8_share,
         prepared.float_nodes,
-        _in_words(ranges) if ranges is not None and precision == 'int8' else '',
+        calibrated_with(ranges, precision),
     )
 
 
@@ -149,6 +185,9 @@ def _ranges(
     return load_ranges(path, onnx_sha256=graph_digest(spec.onnx), preprocessing=spec.input)
 
 
-def _in_words(ranges: CalibrationRanges) -> str:
+def calibrated_with(ranges: CalibrationRanges | None, precision: Precision) -> str:
+    """What int8 was calibrated with, in words; '' for other precisions."""
+    if ranges is None or precision != 'int8':
+        return ''
     detail = f' {ranges.detail}' if ranges.detail else ''
     return f'{ranges.method}{detail}, {ranges.images.count} images of {ranges.images.source}'

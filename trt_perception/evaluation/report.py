@@ -14,7 +14,7 @@ from trt_perception.building.onnx_graph import graph_digest
 from trt_perception.evaluation.class_mapping import ClassMapping
 from trt_perception.evaluation.dataset import Dataset
 from trt_perception.evaluation.measuring import Evaluation, Measured
-from trt_perception.evaluation.networks import EMULATED
+from trt_perception.evaluation.networks import AS_IT_IS, EMULATED
 from trt_perception.model_spec import ModelSpec
 
 FORMAT = 'trt_perception.evaluation'
@@ -35,7 +35,7 @@ FIGURES = (
 """Where a figure stands in `accuracy`, and what it is called."""
 
 EMULATION_NOTE = (
-    'fp16 and int8: the graph that TensorRT would get, run by onnxruntime with the roundings of '
+    'fp16 and int8 by onnxruntime: the graph that TensorRT would get, with the roundings of '
     'float16. Their accuracy counts; their latency and memory say nothing about TensorRT.'
 )
 _LIBRARIES = ('numpy', 'onnx', 'onnxruntime', 'opencv-python-headless', 'faster-coco-eval')
@@ -50,9 +50,7 @@ def document_of(
     threads: int | None,
 ) -> Document:
     """Everything that was measured, as JSON; docs/evaluation.md describes it."""
-    reference = next(
-        (m.accuracy for m in evaluation.measured if m.network.precision == 'fp32'), None
-    )
+    reference = _reference(evaluation.measured)
     return {
         'format': FORMAT,
         'version': VERSION,
@@ -72,10 +70,26 @@ def document_of(
             'cpus': os.cpu_count(),
             'threads': threads,
             'python': platform.python_version(),
+            'load_average': {
+                'begin': round(evaluation.load.begin, 2),
+                'end': round(evaluation.load.end, 2),
+            },
+            'others_cpus': round(evaluation.load.others_cpus, 2),
+            'busy': evaluation.load.busy,
         },
         'libraries': {name: version for name in _LIBRARIES if (version := _version(name))},
         'networks': [_network(measured, reference) for measured in evaluation.measured],
     }
+
+
+def _reference(measured: Sequence[Measured]) -> dict[str, Any] | None:
+    """Accuracy of the float32 network that losses are counted from.
+
+    That is the ONNX file as it is where it was measured, or else the first in fp32.
+    """
+    found = [m for m in measured if m.network.precision == 'fp32']
+    found.sort(key=lambda m: m.network.how != AS_IT_IS)
+    return found[0].accuracy if found else None
 
 
 def _network(measured: Measured, reference: dict[str, Any] | None) -> Document:
@@ -95,6 +109,7 @@ def _network(measured: Measured, reference: dict[str, Any] | None) -> Document:
         'int8_share': round(network.int8_share, 4),
         'float_nodes': network.float_nodes,
         'calibration': network.calibration,
+        'verified': network.verified,
         'confusion': measured.confusion.tolist(),
     }
 
@@ -136,7 +151,9 @@ def summary_rows(document: Document) -> list[tuple[str, ...]]:
     heading = ['precision']
     for _, _, title in shown:
         heading += [title, 'loss'] if losses else [title]
-    heading += ['p50 ms', 'p99 ms', 'frames/s', 'file MB', 'memory MB', 'int8']
+    doubt = ' (busy)' if document['machine']['busy'] else ''
+    heading += [f'{title}{doubt}' for title in ('p50 ms', 'p99 ms', 'frames/s')]
+    heading += ['file MB', 'memory MB', 'int8']
     rows = [tuple(heading)]
     for network in networks:
         row = [label_of(document, network)]
@@ -170,10 +187,24 @@ def points(value: float | None) -> str:
 def notes(document: Document) -> list[str]:
     """What must be known to read the figures, one sentence or two each."""
     found = []
+    machine = document['machine']
+    if machine['busy']:
+        load = machine['load_average']
+        found.append(
+            f'The machine was busy: other processes used {machine["others_cpus"]:.1f} of '
+            f'{machine["cpus"]} CPUs; load average {load["begin"]:.1f} at the beginning, '
+            f'{load["end"]:.1f} at the end. Latency and frames/s tell little, accuracy is as good.'
+        )
     if any(network['how'] == EMULATED for network in document['networks']):
         found.append(EMULATION_NOTE)
+    for network in document['networks']:
+        if network['verified']:
+            found.append(
+                f'{label_of(document, network)} is {network["how"]}. Compared with float32 when '
+                f'it was built: {network["verified"]}.'
+            )
     found += [
-        f'{network["precision"]} calibrated with {network["calibration"]}; '
+        f'{label_of(document, network)} calibrated with {network["calibration"]}; '
         f'{len(network["float_nodes"])} weighted layers stay float.'
         for network in document['networks']
         if network['calibration']
