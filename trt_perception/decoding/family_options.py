@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -30,7 +30,18 @@ def options_of(spec: ModelSpec, kind: type[Options]) -> Options:
     try:
         return msgspec.convert(spec.options, kind)
     except msgspec.ValidationError as error:
-        allowed = ', '.join(kind.__struct_fields__) or 'none'
+        allowed = ', '.join(_allowed(kind)) or 'none'
         raise ModelSpecError(
             f'{spec.name}: options: {error}. Options of family {spec.family}: {allowed}'
         ) from error
+
+
+def _allowed(kind: type[FamilyOptions]) -> list[str]:
+    """The options' names, with their values where these are words."""
+    hints = get_type_hints(kind)
+    words = {
+        name: ' or '.join(map(repr, get_args(hint)))
+        for name, hint in hints.items()
+        if get_origin(hint) is Literal
+    }
+    return [f'{name} ({words[name]})' if name in words else name for name in kind.__struct_fields__]

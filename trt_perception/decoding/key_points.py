@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from trt_perception.model_spec import ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 
 
-class KeyPointShape(NamedTuple):
+@dataclass(frozen=True)
+class KeyPointShape:
     """How the key points of an object lie in a row: x, y and perhaps a confidence, in turn.
 
     Attributes:
@@ -78,7 +79,7 @@ def found_shape(spec: ModelSpec, stated: KeyPointShape | None, numbers: int) -> 
         )
     wanted = 'which is not 2 or 3 for each'
     if stated is not None:
-        wanted = f'but options.key_point_shape {list(stated)} needs {stated.count * stated.values}'
+        wanted = f'but options.key_point_shape [{stated.count}, {stated.values}] needs others'
     elif spec.key_points:
         count = len(spec.key_points)
         wanted = f'but the {count} names under `key_points` need {2 * count} or {3 * count}'
@@ -102,7 +103,7 @@ def key_points_in_source(
         float32 [N, count, 3], x y confidence, not clipped to the image; confidence 1 where the
         network gives none.
     """
-    points = numbers.reshape(-1, *shape)
+    points = numbers.reshape(-1, shape.count, shape.values)
     result = np.ones((len(points), shape.count, 3), np.float32)
     result[..., :2] = letterbox.points_to_source(points[..., :2])
     if shape.values == 3:

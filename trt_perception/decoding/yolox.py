@@ -61,4 +61,6 @@ def _decoded(
     """float32 [N, 4], numbers relative to cells -> centre x, centre y, width, height in pixels."""
     with np.errstate(over='ignore', invalid='ignore'):
         centres = boxes[:, :2] + grid.corners[anchors]
-        return np.concatenate([centres, np.exp(boxes[:, 2:])], axis=1) * grid.strides[anchors]
+        in_cells: NDArray[np.float32] = np.concatenate([centres, np.exp(boxes[:, 2:])], axis=1)
+        decoded: NDArray[np.float32] = in_cells * grid.strides[anchors]
+    return decoded
