@@ -20,10 +20,11 @@ MAY_IMPORT = {
     'gpu': {ROOT},
     'runtime': {ROOT, 'gpu'},
     'drawing': {ROOT},
+    'tracking': {ROOT},
     'decoding': {ROOT, 'preprocessing'},
     'kernels': {ROOT, 'gpu', 'preprocessing', 'decoding'},
     'sources': {ROOT, 'scenes', 'preprocessing'},
-    'pipeline': {ROOT, 'preprocessing', 'decoding', 'gpu', 'kernels', 'runtime'},
+    'pipeline': {ROOT, 'preprocessing', 'decoding', 'gpu', 'kernels', 'runtime', 'tracking'},
     'building': {ROOT, 'preprocessing', 'decoding', 'runtime', 'pipeline', 'sources'},
     'evaluation': {
         *(ROOT, 'building', 'pipeline', 'runtime', 'decoding', 'preprocessing'),
@@ -31,11 +32,11 @@ MAY_IMPORT = {
     },
     'nodes': {
         *(ROOT, 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
-        'preprocessing',
+        *('preprocessing', 'tracking'),
     },
     'cli': {
         *(ROOT, 'evaluation', 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
-        'nodes',
+        *('nodes', 'tracking'),
     },
 }
 ROS = ('rclpy', 'cv_bridge', 'launch', 'launch_ros', 'ament_index_python', 'rosidl_runtime_py')

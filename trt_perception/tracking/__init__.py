@@ -1,0 +1,1 @@
+"""Gives the objects of a camera's images names that stay: SORT, ByteTrack and DeepSORT."""

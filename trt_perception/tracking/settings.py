@@ -1,0 +1,66 @@
+"""What a tracker may be told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from trt_perception.errors import ParameterError
+
+TRACKERS = ('none', 'sort', 'bytetrack', 'deepsort')
+"""Ways of tracking; none gives no ids."""
+
+CAMERA_MOTIONS = ('none', 'flow', 'orb')
+"""Ways of seeing how the camera itself moves; none takes it for still."""
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How objects are followed. May be replaced between two frames.
+
+    Attributes:
+        kind: one of `TRACKERS`.
+        memory: seconds that an object is remembered while it is not seen.
+        score: detections from here on begin tracks and are matched first; lower ones only
+            continue tracks, and none with sort. 0..1.
+        sure_score: a detection from here on where nothing else is gets an id at once, 0..1.
+        confirmations: images that must show an object before it gets an id.
+        overlap: IoU that a detection needs with the place where its object is expected, 0..1.
+        low_overlap: the same for detections below `score`.
+        appearance: greatest cosine distance of one object's embeddings, 0..2; for deepsort.
+        camera_motion: one of `CAMERA_MOTIONS`.
+    """
+
+    kind: str = 'none'
+    memory: float = 3.0
+    score: float = 0.4
+    sure_score: float = 0.75
+    confirmations: int = 2
+    overlap: float = 0.05
+    low_overlap: float = 0.2
+    appearance: float = 0.3
+    camera_motion: str = 'none'
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            ParameterError: a value is not allowed.
+        """
+        for name, value, choices in (
+            ('tracker', self.kind, TRACKERS),
+            ('camera motion', self.camera_motion, CAMERA_MOTIONS),
+        ):
+            if value not in choices:
+                raise ParameterError(f'{name} {value!r}: choose one of {", ".join(choices)}')
+        for name, number, low, high in (
+            ('memory', self.memory, 0.0, 3600.0),
+            ('score', self.score, 0.0, 1.0),
+            ('sure score', self.sure_score, 0.0, 1.0),
+            ('confirmations', self.confirmations, 1, 1000),
+            ('overlap', self.overlap, 0.0, 1.0),
+            ('low overlap', self.low_overlap, 0.0, 1.0),
+            ('appearance', self.appearance, 0.0, 2.0),
+        ):
+            if not (math.isfinite(number) and low <= number <= high):
+                raise ParameterError(f'{name} of the tracker: {number} is not in {low} to {high}')
