@@ -35,9 +35,10 @@ def test_lists_what_is_kept(cache, capsys):
     assert main(['cache', 'list']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith('3 engines')
-    assert lines[1].split()[:4] == ['model', 'precision', 'batch', 'built']
+    assert lines[1].split()[:4] == ['model', 'precision', 'batch', 'pictures']
     assert 'not an engine file of this package' in lines[2] or 'damaged' in lines[2]
-    assert lines[3].split()[:6] == ['street', 'int8', '1:4:8', 'tensorrt', '10.3.0.30', 'Orin']
+    shown = ['street', 'int8', '1:4:8', '64x64', 'tensorrt', '10.3.0.30', 'Orin']
+    assert lines[3].split()[:7] == shown
     assert '7 d' in lines[3]
     assert '9 d' in lines[4]
 
@@ -73,3 +74,46 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path, capsys):
     (tmp_path / 'file').touch()
     assert main(['cache', '--engines', str(tmp_path / 'file'), 'list']) == 2
     assert 'file: Not a directory' in capsys.readouterr().err
+
+
+def test_the_folder_may_be_named_before_and_behind(tmp_path, capsys):
+    here, there = EngineCache(tmp_path / 'here'), EngineCache(tmp_path / 'there')
+    keep(here, 1)
+    keep(there, 1, 2)
+    assert main(['cache', '--engines', str(here.folder), 'list']) == 0
+    assert main(['cache', 'list', '--engines', str(there.folder)]) == 0
+    output = capsys.readouterr().out
+    assert f'in {here.folder}' in output
+    assert f'in {there.folder}' in output
+    assert main(['cache', 'prune', '--max-size', '1kB', '--engines', str(there.folder)]) == 0
+    assert (len(here.entries()), len(there.entries())) == (1, 0)
+
+
+def test_an_engine_from_elsewhere_is_kept_when_it_is_named(cache, tmp_path, capsys):
+    elsewhere = EngineCache(tmp_path / 'elsewhere')
+    keep(elsewhere, 1)
+    [kept] = elsewhere.entries()
+    carried = tmp_path / 'carried.engine'
+    carried.write_bytes(kept.path.read_bytes())
+    carried.chmod(0o666)
+    assert isinstance(cache.find(kept.identity, 'street'), str)
+    assert main(['cache', 'add', str(carried)]) == 0
+    assert 'street' in capsys.readouterr().out
+    found = cache.find(kept.identity, 'street')
+    assert found.plan == bytes(5000)
+    assert found.path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize('harm', ['empty', 'foreign', 'cut', 'flipped'])
+def test_what_is_no_whole_engine_is_not_added(cache, tmp_path, capsys, harm):
+    elsewhere = EngineCache(tmp_path / 'elsewhere')
+    keep(elsewhere, 1)
+    whole = bytearray(elsewhere.entries()[0].path.read_bytes())
+    flipped = whole.copy()
+    flipped[-9] ^= 4
+    content = {'empty': b'', 'foreign': b'ptrt' * 99, 'cut': whole[:-1], 'flipped': flipped}[harm]
+    (tmp_path / 'x.engine').write_bytes(content)
+    assert main(['cache', 'add', str(tmp_path / 'x.engine')]) == 2
+    assert 'x.engine: ' in capsys.readouterr().err
+    assert cache.entries() == []
+    assert main(['cache', 'add', str(tmp_path / 'gone')]) == 2

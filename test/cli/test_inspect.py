@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from building.calibrated import minmax_ranges, noise
+from building_cases import ORIN
 from family_networks import write_family
 from trt_perception.building.calibration_exchange import export_cache
 from trt_perception.building.calibration_ranges import write_ranges
 from trt_perception.building.calibration_text import write_calibration_text
+from trt_perception.building.engine_cache import BuiltEngine, EngineCache
 from trt_perception.building.precision import prepare_graph
 from trt_perception.cli import inspect
 from trt_perception.errors import PerceptionError
@@ -50,6 +52,30 @@ def test_a_network_and_its_int8_version(tmp_path, described):
     assert content['int8 share'] == pytest.approx(graph.int8_share, abs=1e-4)
     floating = {row['node'] for row in content['weighted layers'] if not row['int8']}
     assert floating == set(graph.float_nodes)
+
+
+def test_an_engine(tmp_path, described):
+    cache = EngineCache(tmp_path / 'engines')
+    facts = {'int8_share': 0.91, 'float_nodes': {'/head': 'asked for'}, 'gate': {'agreement': 0.98}}
+    engine = cache.obtain(ORIN, lambda: BuiltEngine(b'plan', facts), label='street')
+    content, text = described(engine.path)
+    assert content['kind'] == 'engine'
+    assert (content['model'], content['key'], content['plan bytes']) == ('street', ORIN.key, 4)
+    assert content['identity']['tensorrt.version'] == '10.3.0.30'
+    assert content['identity']['profiles'] == ['images 1x3x64x64:4x3x64x64:8x3x64x64']
+    assert content['gate'] == {'agreement': 0.98}
+    assert content['nodes that stay float'] == [{'node': '/head', 'reason': 'asked for'}]
+    for words in ('tensorrt.version = 10.3.0.30', 'gpu.name = Orin', '/head', 'int8_share = 0.91'):
+        assert words in text
+
+
+def test_an_engine_that_is_damaged(tmp_path):
+    cache = EngineCache(tmp_path / 'engines')
+    path = cache.obtain(ORIN, lambda: BuiltEngine(b'plan'), label='street').path
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(PerceptionError, match=r'\.engine: damaged'):
+        inspect.run(argparse.Namespace(file=path, json=False))
 
 
 def test_both_kinds_of_calibration(tmp_path, described):

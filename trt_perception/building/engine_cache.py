@@ -174,6 +174,26 @@ class EngineCache:
         self._store(identity, built, label, False, warnings)
         return warnings
 
+    def add(self, file: Path) -> KeptEngine:
+        """Keep an engine file that was built elsewhere, under the key of its identity.
+
+        It must come from a person who is trusted: TensorRT runs what is in it.
+
+        Raises:
+            EngineFileError: it is no engine file of this package, is damaged, or the folder
+                cannot be trusted.
+            OSError: it cannot be read, or the folder not be written.
+        """
+        header, plan = read_engine_file(file)
+        warnings = self.keep(header.identity, BuiltEngine(plan, header.facts), label=header.label)
+        if warnings:
+            raise EngineFileError(warnings[0])
+        path = self.folder / (header.identity.key + _SUFFIX)
+        facts = path.stat()
+        return KeptEngine(
+            path, facts.st_size, facts.st_mtime, header.label, header.identity, header.facts
+        )
+
     def find(self, identity: EngineIdentity, label: str) -> Engine | str:
         """The engine of an identity, verified; or why there is none, in one line."""
         name = identity.key + _SUFFIX
@@ -326,14 +346,40 @@ class EngineCache:
             yield locked
 
 
-class _EngineHeader(msgspec.Struct, frozen=True):
+class EngineHeader(msgspec.Struct, frozen=True):
+    """What an engine file says of itself.
+
+    Attributes:
+        label: the model's name.
+        identity: what it was built for.
+        facts: what the build said of it.
+        built: when, in UTC.
+    """
+
     label: str
     identity: EngineIdentity
     facts: dict[str, Any]
     built: str
 
 
-def _read_engine_header(folder: int, name: str) -> _EngineHeader:
+def read_engine_file(file: Path) -> tuple[EngineHeader, bytes]:
+    """Header and plan of an engine file anywhere, both verified. Nothing of the plan is run.
+
+    Raises:
+        EngineFileError: it is no engine file of this package, or is damaged.
+        OSError: it cannot be read.
+    """
+    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        header, plan = read_sealed(opened)
+        return _convert(header), plan
+    except EngineFileError as error:
+        raise EngineFileError(f'{file}: {error}') from error
+    finally:
+        os.close(opened)
+
+
+def _read_engine_header(folder: int, name: str) -> EngineHeader:
     file = open_private_file(folder, name)
     try:
         return _convert(read_header(file).header)
@@ -341,7 +387,7 @@ def _read_engine_header(folder: int, name: str) -> _EngineHeader:
         os.close(file)
 
 
-def _read_engine(folder: int, name: str) -> tuple[_EngineHeader, bytes]:
+def _read_engine(folder: int, name: str) -> tuple[EngineHeader, bytes]:
     file = open_private_file(folder, name)
     try:
         header, plan = read_sealed(file)
@@ -352,9 +398,9 @@ def _read_engine(folder: int, name: str) -> tuple[_EngineHeader, bytes]:
         os.close(file)
 
 
-def _convert(header: dict[str, Any]) -> _EngineHeader:
+def _convert(header: dict[str, Any]) -> EngineHeader:
     try:
-        return msgspec.convert(header, _EngineHeader)
+        return msgspec.convert(header, EngineHeader)
     except msgspec.ValidationError as error:
         raise EngineFileError(f'written by another version of this package ({error})') from error
 

@@ -146,7 +146,9 @@ def summary(request: EngineRequest, engine: Engine) -> str:
         f'peak memory of the build {shown_bytes(facts["peak_memory_bytes"])}',
     ]
     for profile in request.options.profiles:
-        lines += [f'  takes   {name} {extents}' for name, extents in profile.items()]
+        for name, extents in profile.items():
+            open_to = extents if extents.min != extents.max else 'x'.join(map(str, extents.opt))
+            lines.append(f'  takes   {name} {open_to}')
     if request.wish.precision == 'int8':
         lines.append(
             f'  int8    {facts["int8_share"]:.0%} of the multiply-adds; '

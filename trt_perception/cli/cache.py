@@ -12,19 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trt_perception.building.engine_cache import EngineCache, KeptEngine
+    from trt_perception.building.engine_identity import EngineIdentity
 
 
 def describe() -> str:
     """One line for the help text."""
-    return 'List the engines that were built, or delete old ones.'
+    return 'List the engines that were built, add one from elsewhere, or delete old ones.'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, and what to delete."""
     parser.add_argument('--engines', type=Path, metavar='DIR', help='where engines are kept')
-    actions = parser.add_subparsers(dest='action', metavar='list|prune', required=True)
+    actions = parser.add_subparsers(dest='action', metavar='list|add|prune', required=True)
     listing = actions.add_parser('list', help='list the engines, the last used first')
     listing.add_argument('--json', action='store_true', help='print JSON, for programs')
+    adding = actions.add_parser(
+        'add', help='keep an engine file that was built elsewhere, by somebody you trust'
+    )
+    adding.add_argument(
+        'file', metavar='FILE', type=Path, help='TensorRT runs what is in it: know who made it'
+    )
     pruning = actions.add_parser(
         'prune', help='delete damaged engines, and those too old or too many'
     )
@@ -33,16 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max-age', type=age_in_seconds, metavar='AGE', help='delete what was not used for 30d'
     )
     pruning.add_argument('--dry-run', action='store_true', help='only say what would be deleted')
+    for action in (listing, adding, pruning):
+        # Wherever it stands; what stands behind the action does not unset what stands before.
+        action.add_argument(
+            '--engines', type=Path, metavar='DIR', default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List or prune."""
+    """List, add or prune."""
     from trt_perception.building.engine_cache import EngineCache, default_folder
     from trt_perception.errors import EngineFileError
 
     cache = EngineCache(arguments.engines or default_folder())
     try:
-        return _prune(cache, arguments) if arguments.action == 'prune' else _list(cache, arguments)
+        return ACTIONS[arguments.action](cache, arguments)
     except OSError as error:
         raise EngineFileError(
             f'{cache.folder}: {error.strerror or error}. Check its rights, or name another folder '
@@ -63,6 +75,13 @@ def _list(cache: EngineCache, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add(cache: EngineCache, arguments: argparse.Namespace) -> int:
+    added = cache.add(arguments.file)
+    print(f'{added.path}: kept')
+    print(_table([added]))
+    return 0
+
+
 def _prune(cache: EngineCache, arguments: argparse.Namespace) -> int:
     gone = cache.prune(
         max_bytes=arguments.max_size, max_age_s=arguments.max_age, dry_run=arguments.dry_run
@@ -74,30 +93,31 @@ def _prune(cache: EngineCache, arguments: argparse.Namespace) -> int:
     return 0
 
 
+ACTIONS = {'list': _list, 'add': _add, 'prune': _prune}
+
+
 def _table(kept: Sequence[KeptEngine]) -> str:
     import time
 
     from trt_perception.cli.tables import aligned
 
-    rows = [('model', 'precision', 'batch', 'built by', 'for', 'size', 'last used', 'key')]
+    heading = ('model', 'precision', 'batch', 'pictures', 'built by', 'for', 'size')
+    rows = [(*heading, 'last used', 'key')]
     for entry in kept:
         used = shown_age(time.time() - entry.last_used)
         size, key = shown_bytes(entry.size_bytes), entry.path.stem[:12]
         identity = entry.identity
         if identity is None:
-            rows.append(('-', '-', '-', entry.damaged[:60], '-', size, used, key))
+            rows.append(('-', '-', '-', '-', entry.damaged[:60], '-', size, used, key))
             continue
         device = identity.gpu.name if identity.gpu else ' '.join(identity.targets)
-        batch = ' '.join(
-            ':'.join(str(shape[0]) for shape in (extents.min, extents.opt, extents.max))
-            for profile in identity.profiles
-            for extents in profile.values()
-        )
+        batch, pictures = _taken(identity)
         rows.append(
             (
                 entry.label,
                 identity.precision,
-                batch or 'fixed',
+                batch,
+                pictures,
                 f'{identity.tensorrt.flavour} {identity.tensorrt.version}',
                 device,
                 size,
@@ -105,4 +125,20 @@ def _table(kept: Sequence[KeptEngine]) -> str:
                 key,
             )
         )
-    return aligned(rows, '<<<<<>><')
+    return aligned(rows, '<<<<<<>><')
+
+
+def _taken(identity: EngineIdentity) -> tuple[str, str]:
+    """Batches and sizes of pictures that an engine takes: '1:4:8' and '640x384', or 'fixed'."""
+    batches, pictures = [], []
+    for profile in identity.profiles:
+        for extents in profile.values():
+            shapes = (extents.min, extents.opt, extents.max)
+            batches.append(_range([str(shape[0]) for shape in shapes]))
+            if len(extents.opt) == 4:
+                pictures.append(_range([f'{shape[3]}x{shape[2]}' for shape in shapes]))
+    return ' '.join(batches) or 'fixed', ' '.join(pictures) or 'fixed'
+
+
+def _range(texts: list[str]) -> str:
+    return texts[0] if len(set(texts)) == 1 else ':'.join(texts)

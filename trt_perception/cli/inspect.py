@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,52 @@ def _calibration_cache(path: Path) -> Description:
     }
 
 
+def _is_engine(start: bytes) -> bool:
+    from trt_perception.sealed_file import MAGIC
+
+    return start.startswith(MAGIC)
+
+
+def _engine(path: Path) -> Description:
+    import hashlib
+
+    import msgspec
+
+    from trt_perception.building.engine_cache import read_engine_file
+
+    header, plan = read_engine_file(path)
+    facts = dict(header.facts)
+    gate = facts.pop('gate', None)
+    floating = [{'node': n, 'reason': r} for n, r in facts.pop('float_nodes', {}).items()]
+    profiles = [
+        f'{name} {extents}'
+        for profile in header.identity.profiles
+        for name, extents in profile.items()
+    ]
+    identity = msgspec.to_builtins(header.identity) | {'profiles': profiles}
+    return {
+        'kind': 'engine',
+        'model': header.label,
+        'built': header.built,
+        'key': header.identity.key,
+        'plan bytes': len(plan),
+        'plan sha256': hashlib.sha256(plan).hexdigest(),
+        'identity': dict(_leaves(identity)),
+        'facts': facts,
+        'gate': dict(_leaves(gate)) if gate else 'not compared with float32 yet',
+        'nodes that stay float': floating,
+    }
+
+
+def _leaves(value: dict[str, Any], path: str = '') -> Iterator[tuple[str, Any]]:
+    """Entries of nested mappings under joined names; what is empty is left out."""
+    for key, entry in value.items():
+        if isinstance(entry, dict):
+            yield from _leaves(entry, f'{path}{key}.')
+        elif entry not in (None, (), []):
+            yield f'{path}{key}', entry
+
+
 def _onnx(path: Path) -> Description:
     from trt_perception.building.graph_index import GraphIndex
     from trt_perception.building.onnx_graph import graph_digest, load_graph, opset_of
@@ -140,6 +186,7 @@ def _tensor(spec: Any) -> str:
 KINDS: list[tuple[Callable[[bytes], bool], Callable[[Path], Description]]] = [
     (_is_calibration_file, _calibration_file),
     (_is_calibration_cache, _calibration_cache),
+    (_is_engine, _engine),
 ]
 """How a kind of file is known by its first 4096 bytes, and what describes it; else it is ONNX."""
 
