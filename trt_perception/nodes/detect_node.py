@@ -13,9 +13,10 @@ from trt_perception.msg import Embeddings, KeyPoints2DArray
 from trt_perception.nodes.camera_input import Outputs
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.key_point_messages import KeyPointMessages
-from trt_perception.nodes.messages import DetectionMessages, embeddings_message
+from trt_perception.nodes.messages import embeddings_message
 from trt_perception.nodes.parameter_table import DetectParameters
 from trt_perception.nodes.running import run
+from trt_perception.nodes.serialised import DetectionBytes
 from trt_perception.nodes.tasks import tasks_of
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
@@ -51,7 +52,7 @@ class DetectOutputs(Outputs):
         """Create the publishers."""
         assert node.pipeline is not None
         self._node = node
-        self._messages = DetectionMessages()
+        self._messages = DetectionBytes()
         self._detections = node.output(Detection2DArray, f'{prefix}detections')
         self._embeddings = node.output(Embeddings, f'{prefix}embeddings')
         self._key_points: Publisher | None = None

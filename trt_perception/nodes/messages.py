@@ -58,7 +58,7 @@ class DetectionMessages:
         self._grow(len(detections))
         rows = zip(
             self._parts,
-            _poses(detections),
+            poses_of(detections),
             detections.scores.tolist(),
             [class_ids[index] for index in detections.class_ids.tolist()],
             track_names(detections),
@@ -84,7 +84,7 @@ class DetectionMessages:
             self._parts.append((message, box.center, box, message.results[0].hypothesis))
 
 
-def _poses(detections: Detections) -> list[list[float]]:
+def poses_of(detections: Detections) -> list[list[float]]:
     """Centre x, centre y, width, height, theta of each object, in the picture's pixels.
 
     vision_msgs leaves the sign of theta to the axes; here, as in the image, x points to the right
@@ -116,20 +116,27 @@ def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
         encoding: one of these.
         header: of the source image.
     """
-    little_endian = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder('<'))
+    flat, step = pixel_bytes(pixels, encoding)
     height, width = pixels.shape[:2]
     data = array.array('B')  # of this very type, else the setter looks at every element
-    if little_endian.size:
-        data.frombytes(memoryview(little_endian.reshape(-1).view(np.uint8)))
+    data.frombytes(flat)
     return Image(
         header=header,
         height=height,
         width=width,
         encoding=encoding,
         is_bigendian=0,
-        step=width * _CHANNELS[encoding] * pixels.dtype.itemsize,
+        step=step,
         data=data,
     )
+
+
+def pixel_bytes(pixels: NDArray[Any], encoding: str) -> tuple[memoryview, int]:
+    """The pixels as little-endian bytes, without a copy where they lie so; and bytes in a row."""
+    little_endian = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder('<'))
+    flat = little_endian.reshape(-1).view(np.uint8) if little_endian.size else np.empty(0, 'u1')
+    step = pixels.shape[1] * _CHANNELS[encoding] * pixels.dtype.itemsize
+    return memoryview(np.ascontiguousarray(flat)), step
 
 
 def classification_message(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 import traceback
@@ -77,6 +78,8 @@ class PerceptionLoop:
             failed=self._faulted,
             paused=lambda: '' if self._node.enabled else PAUSED,
         )
+        # What has been made so far stays: the collector need not look at it while frames wait.
+        gc.freeze()
         self._worker.start()
 
     def stop(self) -> bool:
@@ -85,6 +88,7 @@ class PerceptionLoop:
         ended = worker is None or worker.stop()
         for camera in self.cameras:
             camera.close()
+        gc.unfreeze()
         return ended
 
     def _max_batch(self) -> int:

@@ -22,6 +22,9 @@ from trt_perception.nodes.memory import keep_freed_memory
 _ONE_CTRL_C_S = 1.0
 """Seconds within which several signals count as one."""
 
+_SWITCH_S = 0.0005
+"""Seconds for which one Python thread may keep others waiting; Python's own 5 ms are a frame's."""
+
 _PATIENCE_S = 4.0
 """Seconds for a callback that still runs; a launch file sends SIGTERM after 5."""
 
@@ -41,6 +44,7 @@ def run(
     """
     signals = _Signals()
     keep_freed_memory()
+    sys.setswitchinterval(_SWITCH_S)
     try:
         rclpy.init(
             args=list(sys.argv if arguments is None else arguments),

@@ -13,9 +13,9 @@ from trt_perception.drawing.palette import class_colors
 from trt_perception.model_spec import Task
 from trt_perception.nodes.camera_input import Outputs
 from trt_perception.nodes.inference_node import InferenceNode
-from trt_perception.nodes.messages import DetectionMessages, image_message
 from trt_perception.nodes.parameter_table import SegmentParameters
 from trt_perception.nodes.running import run
+from trt_perception.nodes.serialised import DetectionBytes, image_bytes
 from trt_perception.nodes.tasks import tasks_of
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
@@ -61,13 +61,13 @@ class ClassOutputs(Outputs):
         assert isinstance(result, SegmentationMap)
         assert self._node.pipeline is not None
         watch = Stopwatch()
-        message = image_message(result.class_ids, 'mono8', header)
+        message = image_bytes(result.class_ids, 'mono8', header)
         watch.lap('message')
         self._mask.publish(message)
         watch.lap('publish')
         if self._color_mask.get_subscription_count():
             colors = color_mask(result.class_ids, class_colors(self._node.pipeline.spec.classes))
-            self._color_mask.publish(image_message(colors, 'rgb8', header))
+            self._color_mask.publish(image_bytes(colors, 'rgb8', header))
             watch.lap('color_mask')
         return watch.laps_ms
 
@@ -78,7 +78,7 @@ class ObjectOutputs(Outputs):
     def __init__(self, node: SegmentNode, prefix: str) -> None:
         """Create the publishers."""
         self._node = node
-        self._messages = DetectionMessages()
+        self._messages = DetectionBytes()
         self._mask = node.output(Image, f'{prefix}mask')
         self._detections = node.output(Detection2DArray, f'{prefix}detections')
 
@@ -88,7 +88,7 @@ class ObjectOutputs(Outputs):
         assert isinstance(result, Detections)
         watch = Stopwatch()
         message = self._messages.build(result, self._node.class_ids, header)
-        mask = image_message(result.id_image(), 'mono16', header)
+        mask = image_bytes(result.id_image(), 'mono16', header)
         watch.lap('message')
         self._detections.publish(message)
         self._mask.publish(mask)
