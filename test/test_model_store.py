@@ -33,9 +33,11 @@ def test_a_missing_path_is_named(store):
         model_store.find_model(store / 'gone.yaml')
 
 
-def test_an_onnx_file_is_answered_with_what_is_wanted(store):
-    with pytest.raises(ModelSpecError, match='YAML file that names the ONNX file'):
-        model_store.find_model('yolo.onnx')
+def test_an_onnx_file_may_stand_for_itself(store, tmp_path):
+    (tmp_path / 'yolo.onnx').touch()
+    assert model_store.find_model(tmp_path / 'yolo.onnx') == tmp_path / 'yolo.onnx'
+    with pytest.raises(ModelSpecError, match=r'gone\.onnx: no such model file'):
+        model_store.find_model(tmp_path / 'gone.onnx')
 
 
 def test_an_installed_package_is_found_on_the_ament_path(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +13,22 @@ import msgspec
 import numpy as np
 import yaml
 
-from trt_perception.errors import ModelSpecError
+from trt_perception.errors import ModelFileError, ModelSpecError
+from trt_perception.exporter_metadata import (
+    key_point_names_of,
+    key_point_shape_of,
+    size_of,
+    task_of,
+)
+from trt_perception.family_signatures import (
+    BODY_POINTS,
+    BODY_SKELETON,
+    FACE_POINTS,
+    NOT_SERVED,
+    OPEN_INPUT,
+)
 from trt_perception.onnx_file import OnnxFile, read_onnx
+from trt_perception.recognition import Candidate, recognise
 
 Task = Literal['detect', 'instance', 'semantic', 'pose', 'oriented', 'face', 'classify', 'embed']
 FAMILIES: dict[str, tuple[Task, ...]] = {
@@ -23,15 +38,38 @@ FAMILIES: dict[str, tuple[Task, ...]] = {
     'yolov10': ('detect', 'instance', 'pose', 'oriented'),
     'yolox': ('detect',),
     'efficient_nms': ('detect',),
+    'rtdetr': ('detect',),
+    'detr': ('detect',),
+    'rfdetr': ('detect', 'instance'),
+    'ssd': ('detect',),
+    'retinanet': ('detect',),
+    'retinaface': ('face',),
+    'scrfd': ('face',),
+    'arcface': ('embed',),
     'semantic': ('semantic',),
+    'classify': ('classify',),
 }
 """The decoder families and the tasks that each one serves."""
 
 OTHER_NAMES = {'yolov9': 'yolov8', 'yolo11': 'yolov8', 'yolo12': 'yolov8', 'yolo26': 'yolov10'}
 """Models that have the outputs of a family, and so may stand for its name."""
 
+_IMAGENET: dict[str, Any] = {
+    'mean': (123.675, 116.28, 103.53),
+    'scale': (1 / 58.395, 1 / 57.12, 1 / 57.375),
+}
+"""Mean and inverse standard deviation of ImageNet's pixels, red first."""
+
 FAMILY_INPUTS: dict[str, dict[str, Any]] = {
     'yolox': {'color_order': 'bgr', 'scale': 1.0, 'pad': 'bottom_right'},
+    'rtdetr': {'resize': 'stretch'},
+    'detr': {'resize': 'stretch'},
+    'rfdetr': {**_IMAGENET, 'resize': 'stretch'},
+    'retinanet': {**_IMAGENET, 'pad': 'bottom_right'},
+    'retinaface': {'color_order': 'bgr', 'mean': (104.0, 117.0, 123.0), 'scale': 1.0},
+    'scrfd': {'mean': 127.5, 'scale': 1 / 128, 'pad': 'bottom_right'},
+    'arcface': {'mean': 127.5, 'scale': 1 / 127.5, 'resize': 'stretch'},
+    'classify': {**_IMAGENET, 'resize': 'centre_crop'},
 }
 """What a family's models want of their input where neither YAML nor metadata say otherwise."""
 
@@ -174,7 +212,7 @@ class _InputFile(_Strict, frozen=True):
     color_order: Literal['rgb', 'bgr'] | None = None
     mean: float | tuple[float, float, float] | None = None
     scale: float | tuple[float, float, float] | None = None
-    resize: Literal['letterbox', 'stretch', 'centre_crop'] = 'letterbox'
+    resize: Literal['letterbox', 'stretch', 'centre_crop'] | None = None
     shorter_side: int | None = None
     pad: Literal['centre', 'bottom_right'] | None = None
     pad_value: int = 114
@@ -200,14 +238,21 @@ class _ModelFile(_Strict, frozen=True):
 def load_model_spec(path: Path) -> ModelSpec:
     """Read a model's YAML file and fill what it leaves out from its ONNX file.
 
+    What neither says is told from the ONNX file's outputs where they leave no doubt; see
+    `recognition`.
+
     Args:
-        path: the YAML file; the ONNX path inside is relative to its folder.
+        path: the YAML file; the ONNX path inside is relative to its folder. Or the ONNX file
+            itself, which must then say everything.
 
     Raises:
         ModelSpecError: the file is missing, not YAML, has unknown keys or wrong types, or
             something is said neither there nor in the ONNX file.
         ModelFileError: the ONNX file is missing or cannot be read.
     """
+    if path.suffix == '.onnx':
+        onnx_path = path.resolve()
+        return _complete(path, _ModelFile(onnx=str(path)), onnx_path, read_onnx(onnx_path))
     written = _read_yaml(path)
     if not written.onnx or '\0' in written.onnx:
         raise ModelSpecError(f'{path}: `onnx` is {written.onnx!r}; it must name the ONNX file')
@@ -239,54 +284,116 @@ def _read_yaml(path: Path) -> _ModelFile:
 
 def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) -> ModelSpec:
     metadata = onnx.metadata
-    family = written.family or metadata.get('family')
-    if family is None:
-        raise ModelSpecError(
-            f'{path}: `family` is stated neither here nor in the metadata of {onnx_path}. '
-            f'Add one of: {", ".join(FAMILIES)}'
-        )
-    family = OTHER_NAMES.get(family, family)
-    if family not in FAMILIES:
-        raise ModelSpecError(
-            f'{path}: unknown family {family!r}{_nearest(family, FAMILIES)}. '
-            f'Known: {", ".join(FAMILIES)}'
-        )
-    task = written.task or metadata.get('task') or FAMILIES[family][0]
-    if task not in FAMILIES[family]:
-        raise ModelSpecError(
-            f'{path}: family {family} does not do task {task!r}; '
-            f'it does: {", ".join(FAMILIES[family])}'
-        )
+    told = _identified(path, written, onnx_path, onnx)
+    key_points, skeleton = _complete_key_points(written, onnx, told)
+    stated = bool(written.family or metadata.get('family'))
     spec = ModelSpec(
         name=written.name or path.stem,
         onnx=onnx_path,
-        family=family,
-        task=task,
-        input=_complete_input(path, written.input, onnx, FAMILY_INPUTS.get(family, {})),
-        classes=_complete_classes(path, written, onnx, needed=task != 'embed'),
+        family=told.family,
+        task=told.task,
+        input=_complete_input(path, written.input, onnx, told.family, family_stated=stated),
+        classes=_complete_classes(path, written, onnx, told.task),
         thresholds=written.thresholds,
         version=written.version or metadata.get('version', ''),
         quantisation=written.quantisation,
-        key_points=written.key_points,
-        skeleton=written.skeleton,
-        options=written.options,
+        key_points=key_points,
+        skeleton=skeleton,
+        options={**told.options, **written.options},
         output_operators=onnx.operators,
     )
     _check_values(path, spec)
     return spec
 
 
+def _identified(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) -> Candidate:
+    """Family, task and options: as stated, else as the file's outputs tell them."""
+    stated = written.family or onnx.metadata.get('family')
+    family = OTHER_NAMES.get(stated, stated) if stated else None
+    if family is not None and family not in FAMILIES:
+        raise ModelSpecError(
+            f'{path}: unknown family {stated!r}{_nearest(family, FAMILIES)}. '
+            f'Known: {", ".join(FAMILIES)}'
+        )
+    task = written.task or task_of(onnx.metadata)
+    served = FAMILIES[family] if family else tuple(t for each in FAMILIES.values() for t in each)
+    if task is not None and task not in served:
+        raise ModelSpecError(
+            f'{path}: {f"family {family} does not do" if family else "there is no"} task '
+            f'{task!r}; it does: {", ".join(dict.fromkeys(served))}'
+        )
+    names = onnx.class_names() if written.classes is None else written.classes
+    known_task = next((each for each in served if each == task), None)
+    told = recognise(
+        onnx,
+        family=family,
+        task=known_task,
+        classes=len(names) or None,
+        size=written.input.size or size_of(onnx.metadata),
+    )
+    if told.chosen is not None and told.chosen.family not in NOT_SERVED:
+        return _with_key_points(told.chosen, onnx)
+    if family is not None:
+        # The family's own decoder says best what does not fit.
+        return _with_key_points(Candidate(family, known_task or FAMILIES[family][0], ''), onnx)
+    remedy = (
+        f'Write a YAML file with `onnx: {onnx_path.name}` and `family: NAME` beside it and use that'
+        if path.suffix == '.onnx'
+        else 'Add `family: NAME`'
+    )
+    raise ModelSpecError(
+        f'{path}: `family` is stated neither here nor in the metadata of {onnx_path}, and '
+        f'{told.question()}. {remedy}; families: {", ".join(FAMILIES)}'
+    )
+
+
+def _with_key_points(told: Candidate, onnx: OnnxFile) -> Candidate:
+    """With what the exporter says of the key points."""
+    shape = key_point_shape_of(onnx.metadata)
+    if told.task != 'pose' or shape is None:
+        return told
+    return replace(told, key_points=shape[0], options={'key_point_shape': shape, **told.options})
+
+
+def _complete_key_points(
+    written: _ModelFile, onnx: OnnxFile, told: Candidate
+) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """Names and skeleton: as stated, else as all models of the kind have them."""
+    names = written.key_points or key_point_names_of(onnx.metadata)
+    if told.task == 'face':
+        return names or FACE_POINTS, written.skeleton
+    people = told.task == 'pose' and told.key_points == len(BODY_POINTS)
+    if people and onnx.class_names() == ('person',) and not written.key_points:
+        return names or BODY_POINTS, written.skeleton or BODY_SKELETON
+    return names, written.skeleton
+
+
 def _complete_input(
-    path: Path, written: _InputFile, onnx: OnnxFile, usual: dict[str, Any]
+    path: Path, written: _InputFile, onnx: OnnxFile, family: str, *, family_stated: bool
 ) -> InputSpec:
     metadata = onnx.metadata
-    size = written.size or onnx.input_size()
+    usual = FAMILY_INPUTS.get(family, {})
+    if onnx.layout == 'NHWC':
+        raise ModelFileError(
+            f'{onnx.path}: takes images of the layout NHWC, {list(onnx.inputs[0].shape)}; NCHW is '
+            f'needed. `trt_perception export {onnx.path.name} --out nchw.onnx` turns it'
+        )
+    told = (written.mean, written.scale, metadata.get('mean'), metadata.get('scale'))
+    takes_pixels = onnx.inputs[0].dtype == np.uint8
+    if not family_stated and family in OPEN_INPUT and not takes_pixels and told == (None,) * 4:
+        raise ModelSpecError(
+            f'{path}: the outputs are those of family {family}, but how the pixels are normalised '
+            'is stated neither here nor in the ONNX metadata. State `family: '
+            f'{family}` and `input: {{mean: [...], scale: [...]}}` in a model YAML, in pixels of '
+            '0 to 255; ImageNet is mean [123.675, 116.28, 103.53] and scale [0.01712, 0.01751, '
+            '0.01743]'
+        )
+    size = written.size or onnx.input_size() or size_of(metadata)
     if size is None:
         raise ModelSpecError(
             f'{path}: the ONNX file leaves the input size open; '
             'state it as `input: {size: [width, height]}`'
         )
-    takes_pixels = onnx.inputs[0].dtype == np.uint8
     try:
         scale_usual = 1.0 if takes_pixels else usual.get('scale', 1 / 255)
         mean = _triple(written.mean, metadata.get('mean'), usual.get('mean', 0.0))
@@ -303,7 +410,7 @@ def _complete_input(
                 or metadata.get('color_order', usual.get('color_order', 'rgb')),
                 'mean': mean,
                 'scale': scale,
-                'resize': written.resize,
+                'resize': written.resize or usual.get('resize', 'letterbox'),
                 'shorter_side': written.shorter_side,
                 'pad': written.pad or usual.get('pad', 'centre'),
                 'pad_value': written.pad_value,
@@ -315,26 +422,29 @@ def _complete_input(
 
 
 def _triple(
-    written: float | tuple[float, float, float] | None, metadata: str | None, default: float
+    written: float | tuple[float, float, float] | None,
+    metadata: str | None,
+    default: float | tuple[float, float, float],
 ) -> tuple[float, ...]:
     """Three numbers from the YAML file, else from metadata such as '0' or '[1, 2, 3]'."""
     if written is None and metadata is not None:
         values = [float(word) for word in metadata.strip('[]() ').replace(',', ' ').split()]
-    elif written is None:
-        values = [default]
     else:
-        values = list(written) if isinstance(written, tuple) else [written]
+        chosen = default if written is None else written
+        values = list(chosen) if isinstance(chosen, tuple) else [chosen]
     return tuple(values * 3 if len(values) == 1 else values)
 
 
 def _complete_classes(
-    path: Path, written: _ModelFile, onnx: OnnxFile, *, needed: bool
+    path: Path, written: _ModelFile, onnx: OnnxFile, task: Task
 ) -> tuple[ClassSpec, ...]:
     if written.classes is not None:
         classes = tuple(ClassSpec(name=c) if isinstance(c, str) else c for c in written.classes)
     else:
         classes = tuple(ClassSpec(name=name) for name in onnx.class_names())
-    if needed and not classes:
+    if not classes and task == 'face':
+        return (ClassSpec(name='face'),)
+    if not classes and task != 'embed':
         raise ModelSpecError(
             f'{path}: class names are stated neither here (`classes: [car, ...]`) '
             'nor in the metadata `names` of the ONNX file'

@@ -60,24 +60,20 @@ def list_models() -> list[Path]:
 
 
 def find_model(model: str | Path) -> Path:
-    """The YAML file of a model.
+    """The file that describes a model.
 
     Args:
-        model: a name in `models_dir()` such as 'street_detect', or the path of a YAML file.
+        model: a name in `models_dir()` such as 'street_detect', or the path of a YAML file, or
+            of an ONNX file that says everything itself.
 
     Raises:
         ModelSpecError: there is none of that name or at that path.
     """
     path = Path(model).expanduser()
-    if path.suffix in ('.yaml', '.yml'):
+    if path.suffix in ('.yaml', '.yml', '.onnx'):
         if path.is_file():
             return path
         raise ModelSpecError(f'{path}: no such model file. Check the parameter `model`')
-    if path.suffix == '.onnx':
-        raise ModelSpecError(
-            f'{path}: the parameter `model` takes a YAML file that names the ONNX file; '
-            'docs/models.md shows one'
-        )
     known = {file.stem: file for file in list_models()}
     if str(model) in known:
         return known[str(model)]

@@ -29,6 +29,7 @@ class OnnxFile:
         operators: for each output the type of the operator that computes its values, such as
             'Softmax'; what only moves or converts them is looked through. Outputs that are
             joined from the results of different operators are missing.
+        operator_types: of all operators of the graph.
     """
 
     path: Path
@@ -37,13 +38,23 @@ class OnnxFile:
     outputs: tuple[TensorSpec, ...]
     metadata: dict[str, str]
     operators: dict[str, str] = field(default_factory=dict)
+    operator_types: frozenset[str] = frozenset()
 
     def input_size(self) -> tuple[int, int] | None:
-        """(width, height) of the first input if it is a fixed NCHW image, else None."""
+        """(width, height) of the first input if it is an image of fixed size, else None."""
         shape = self.inputs[0].shape
-        if len(shape) != 4 or shape[2] < 1 or shape[3] < 1:
+        if len(shape) != 4:
             return None
-        return shape[3], shape[2]
+        height, width = shape[1:3] if self.layout == 'NHWC' else shape[2:4]
+        return (width, height) if width > 0 and height > 0 else None
+
+    @property
+    def layout(self) -> str:
+        """'NCHW' or 'NHWC' for a first input of four axes, told by the three channels; else ''."""
+        shape = self.inputs[0].shape
+        if len(shape) != 4:
+            return ''
+        return 'NHWC' if shape[3] == 3 and shape[1] != 3 else 'NCHW'
 
     def class_names(self) -> tuple[str, ...]:
         """Names from metadata `names`, a list or an {index: name} mapping as text; else ().
@@ -54,7 +65,7 @@ class OnnxFile:
         text = self.metadata.get('names')
         if text is None:
             return ()
-        value = _literal(text)
+        value = literal(text)
         if isinstance(value, dict):
             try:
                 value = [value[key] for key in sorted(value, key=int)]
@@ -101,7 +112,8 @@ def _describe(path: Path, model: onnx.ModelProto) -> OnnxFile:
         )
     opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return OnnxFile(path, opset, inputs, outputs, metadata, _operators(graph))
+    kinds = frozenset(node.op_type for node in graph.node)
+    return OnnxFile(path, opset, inputs, outputs, metadata, _operators(graph), kinds)
 
 
 _MOVING = frozenset(
@@ -142,8 +154,8 @@ def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
     return TensorSpec(value.name, dtype, tuple(extents))
 
 
-def _literal(text: str) -> Any:
-    """A JSON or Python literal; None if it is neither."""
+def literal(text: str) -> Any:
+    """A JSON or Python literal, such as a list or mapping in metadata; None if it is neither."""
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text)
