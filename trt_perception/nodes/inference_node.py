@@ -8,9 +8,11 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionInfo
 
@@ -25,7 +27,7 @@ from trt_perception.nodes.camera_input import (
     image_topics,
     private_prefix,
 )
-from trt_perception.nodes.health import Condition
+from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import label_info_message, vision_info_message
 from trt_perception.nodes.parameter_table import InferenceParameters
@@ -33,7 +35,9 @@ from trt_perception.nodes.perception_loop import PerceptionLoop
 from trt_perception.nodes.reports import Engine, Report, stats_message
 from trt_perception.nodes.tasks import check_task
 from trt_perception.pipeline.perception import PerceptionPipeline
+from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.results import DecodeSettings
+from trt_perception.tracking.assignment import require_solver
 
 RESULTS = QoSProfile(depth=5)
 """Reliable. So many results wait for a subscriber that is slow for a moment."""
@@ -53,6 +57,7 @@ class InferenceNode(PerceptionNode[Parameters]):
     Attributes:
         pipeline: the model; None while unconfigured.
         loop: what takes the frames of the cameras through it; None while unconfigured.
+        tracked: gives the objects of each camera ids; as old as the node, so that no id returns.
         class_ids: what `hypothesis.class_id` says of each class.
     """
 
@@ -63,6 +68,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         """See `PerceptionNode`."""
         self.pipeline: PerceptionPipeline | None = None
         self.loop: PerceptionLoop | None = None
+        self.tracked = TrackedCameras()
         self.class_ids: tuple[str, ...] = ()
         self._camera_stats: list[tuple[CameraInput, Publisher]] = []
         self._publishers_made: list[Publisher] = []
@@ -107,7 +113,7 @@ class InferenceNode(PerceptionNode[Parameters]):
             CameraInput(name, topic, self.outputs_for(spec.task, private_prefix(name)))
             for name, topic in topics.items()
         ]
-        self.loop = PerceptionLoop(self, pipeline, cameras)
+        self.loop = PerceptionLoop(self, pipeline, cameras, self.tracked)
         self._camera_stats = [
             (camera, self.output(PipelineStats, f'{camera.prefix}stats', QoSProfile(depth=1)))
             for camera in cameras
@@ -160,11 +166,12 @@ class InferenceNode(PerceptionNode[Parameters]):
         heard: dict[str, str] = {}
         for name, topic in topics.items():
             try:
-                full = self.resolve_topic_name(topic)
-            except ValueError as error:  # rclpy's own has no public place in all distributions
+                validate_topic_name(topic)
+            except InvalidTopicNameException as error:
                 raise ParameterError(
                     f'camera_topics: {topic!r} is no name of a topic: {error}'
                 ) from error
+            full = self.resolve_topic_name(topic)
             if full in heard:
                 raise ParameterError(
                     f'cameras {heard[full]} and {name} both read {full}. Every camera has a topic '
@@ -205,6 +212,8 @@ class InferenceNode(PerceptionNode[Parameters]):
                 f'batch_deadline_ms {candidate.batch_deadline_ms:g} lets images wait for longer '
                 f'than max_age {candidate.max_age:g} s allows: lower the one or raise the other'
             )
+        if candidate.tracker_settings().kind != 'none':
+            require_solver()
         if self.pipeline is not None:
             self.pipeline.spec.class_filter(candidate.class_filter)
 
@@ -230,7 +239,10 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def conditions(self) -> Sequence[Condition]:
         """See `PerceptionNode`."""
-        return self.loop.conditions() if self.loop and self.enabled else ()
+        if self.loop is None or not self.enabled:
+            return ()
+        note = self.tracked.note
+        return [*self.loop.conditions(), *([Condition(WARN, note)] if note else ())]
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """See `PerceptionNode`."""
@@ -286,6 +298,7 @@ class InferenceNode(PerceptionNode[Parameters]):
             _or(parameters.max_detections, limits.max_detections),
             spec.class_filter(parameters.class_filter),
         )
+        self.tracked.settings = parameters.tracker_settings()
         names = spec.class_names
         self.class_ids = (
             names if parameters.class_id == 'name' else tuple(map(str, range(len(names))))

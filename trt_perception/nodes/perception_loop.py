@@ -21,6 +21,7 @@ from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.reports import Report
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import PAUSED, STALE
+from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.pipeline.waiting_frames import WaitingFrames
 
 
@@ -36,6 +37,7 @@ class PerceptionLoop:
         node: PerceptionNode[Any],
         pipeline: PerceptionPipeline,
         cameras: Sequence[CameraInput],
+        tracked: TrackedCameras,
     ) -> None:
         """Prepare.
 
@@ -43,7 +45,9 @@ class PerceptionLoop:
             node: of `InferenceParameters`; counts for all cameras together, and has the clock.
             pipeline: the model.
             cameras: at least one.
+            tracked: gives the objects ids; forgets them when the loop stops.
         """
+        self._tracked = tracked
         self.cameras = tuple(cameras)
         self._node = node
         self._pipeline = pipeline
@@ -130,6 +134,7 @@ class PerceptionLoop:
         self, camera: CameraInput, arrival: Arrival, perceived: Perceived, taken_s: float
     ) -> None:
         wait_ms = (taken_s - arrival.received_s) * 1e3
+        perceived = self._tracked.follow(perceived, arrival.frame.stamp_ns, camera.name)
         publish_ms = camera.outputs.publish(perceived, arrival.header)
         stages_ms = {'wait': wait_ms, **perceived.stages_ms, **publish_ms}
         stages_ms['total'] = (time.perf_counter() - arrival.received_s) * 1e3

@@ -147,7 +147,8 @@ class BoxMotion:
     def measured_variance(self, places: Floats) -> Floats:
         """Variance of measured places [M, 4]; float64 [M, 4]."""
         sizes = np.maximum(places[:, 2:], 1.0)
-        return np.square(self.noise.box * np.concatenate([sizes, sizes], axis=1))
+        variance: Floats = np.square(self.noise.box * np.concatenate([sizes, sizes], axis=1))
+        return variance
 
 
 def to_places(boxes: Floats) -> Floats:
@@ -159,4 +160,5 @@ def to_places(boxes: Floats) -> Floats:
 def _areas(places: Floats) -> Floats:
     """float64 [N, 1], square pixels, at least one: the square of the size that speeds follow."""
     sizes = np.maximum(places[:, 2:], 1.0)
-    return sizes[:, :1] * sizes[:, 1:]
+    areas: Floats = sizes[:, :1] * sizes[:, 1:]
+    return areas

@@ -13,6 +13,9 @@ TRACKERS = ('none', 'sort', 'bytetrack', 'deepsort')
 CAMERA_MOTIONS = ('none', 'flow', 'orb')
 """Ways of seeing how the camera itself moves; none takes it for still."""
 
+MEMORY_S = (0.1, 3600.0)
+"""Shortest and longest memory in seconds."""
+
 
 @dataclass(frozen=True)
 class TrackerSettings:
@@ -54,7 +57,7 @@ class TrackerSettings:
             if value not in choices:
                 raise ParameterError(f'{name} {value!r}: choose one of {", ".join(choices)}')
         for name, number, low, high in (
-            ('memory', self.memory, 0.0, 3600.0),
+            ('memory', self.memory, *MEMORY_S),
             ('score', self.score, 0.0, 1.0),
             ('sure score', self.sure_score, 0.0, 1.0),
             ('confirmations', self.confirmations, 1, 1000),
