@@ -87,3 +87,47 @@ def write_detector(
     file = folder / 'detector.yaml'
     file.write_text(f'onnx: detector.onnx\n{yaml}')
     return file
+
+
+def write_scaling_detr(path: Path, box: Any, *, size: tuple[int, int] = (64, 48)) -> Path:
+    """A network with `labels`, `boxes` and `scores` that finds one box, in shares x1 y1 x2 y2.
+
+    It scales the box by its second input `orig_target_sizes`, int64 [batch, 2], width first. The
+    image has no part in it.
+    """
+    width, height = size
+    weights = {
+        'box': np.asarray(box, np.float32).reshape(1, 1, 4),
+        'axes': np.array([1], np.int64),
+        'zero': np.zeros(1, np.float32),
+        'one': np.array([0.9], np.float32),
+    }
+    nodes = [
+        helper.make_node('Cast', ['orig_target_sizes'], ['sizes'], 'cast', to=TensorProto.FLOAT),
+        helper.make_node('Concat', ['sizes', 'sizes'], ['corners'], 'both', axis=1),
+        helper.make_node('Unsqueeze', ['corners', 'axes'], ['scaled'], 'row'),
+        helper.make_node('Mul', ['scaled', 'box'], ['boxes'], 'scale'),
+        helper.make_node('ReduceMax', ['images'], ['top'], 'top', axes=[2, 3], keepdims=0),
+        helper.make_node('ReduceMax', ['top'], ['most'], 'most', axes=[1], keepdims=1),
+        helper.make_node('Mul', ['most', 'zero'], ['nothing'], 'nothing'),
+        helper.make_node('Add', ['nothing', 'one'], ['scores'], 'score'),
+        helper.make_node('Cast', ['nothing'], ['labels'], 'label', to=TensorProto.INT64),
+    ]
+    value, real, whole = helper.make_tensor_value_info, TensorProto.FLOAT, TensorProto.INT64
+    graph = helper.make_graph(
+        nodes,
+        'detr',
+        [
+            value('images', real, ['batch', 3, height, width]),
+            value('orig_target_sizes', whole, ['batch', 2]),
+        ],
+        [
+            value('labels', whole, ['batch', 1]),
+            value('boxes', real, ['batch', 1, 4]),
+            value('scores', real, ['batch', 1]),
+        ],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    onnx.save(model, str(path))
+    return path

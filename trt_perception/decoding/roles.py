@@ -88,22 +88,24 @@ def assign(
         if key in chosen:
             continue
         taken = {o.name for o in chosen.values()}
-        fitting = [o for o in outputs if o.name not in taken and role.fits(o)]
+        free = [o for o in outputs if o.name not in taken]
+        fitting = [o for o in free if role.fits(o)]
         if len(fitting) != 1:
-            raise ModelOutputError(_unclear(family, outputs, role, fitting))
+            raise ModelOutputError(_unclear(family, free, role, fitting))
         chosen[key] = fitting[0]
     return chosen
 
 
 def _unclear(
-    family: str, outputs: Sequence[TensorSpec], role: Role, fitting: Sequence[TensorSpec]
+    family: str, free: Sequence[TensorSpec], role: Role, fitting: Sequence[TensorSpec]
 ) -> str:
+    """Why none of the outputs that are still free has the role."""
     wants = f'the family {family} wants {role.what}'
     if fitting:
         names = f'call it {role.names[0]!r}' if role.names else 'with fixed extents'
         found = ' and '.join(o.name for o in fitting)
         return f'{wants}; {found} may be it. Export the model again and {names}'
-    near = [o for o in outputs if len(o.shape) == len(role.shape)]
+    near = [o for o in free if len(o.shape) == len(role.shape)]
     for output in near:
         turned = (*output.shape[:-2], output.shape[-1], output.shape[-2])
         if len(near) == 1 or role.fits(TensorSpec(output.name, output.dtype, turned)):
