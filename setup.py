@@ -41,7 +41,7 @@ setup(
     license=package_xml('license'),
     python_requires='>=3.10',
     packages=find_packages(include=['trt_perception', 'trt_perception.*']),
-    package_data={'trt_perception': ['py.typed']},
+    package_data={'trt_perception': ['py.typed', 'kernels/*.cu', 'kernels/*.cuh']},
     data_files=config_files(),
     install_requires=[
         'msgspec>=0.18',
@@ -56,6 +56,7 @@ setup(
     extras_require={
         'onnxruntime': ['onnxruntime>=1.17'],
         'gpu': ['cuda-bindings>=12', 'pycuda>=2024.1'],
+        'nvrtc': ['cuda-bindings>=12', 'nvidia-cuda-nvrtc>=13'],
         'bags': ['rosbags>=0.11', 'rosbags-image>=0.10'],
         'evaluate': ['faster-coco-eval>=1.6'],
         'tracking': ['scipy>=1.8'],

@@ -29,6 +29,10 @@ class EngineBuildError(PerceptionError):
     """TensorRT did not build an engine from a network."""
 
 
+class KernelError(PerceptionError):
+    """The CUDA kernels cannot be compiled for this GPU."""
+
+
 class AccuracyError(PerceptionError):
     """An engine's results differ from those of the float32 network by more than allowed."""
 

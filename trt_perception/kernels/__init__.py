@@ -1,0 +1,1 @@
+"""CUDA kernels, how they are compiled, and how they are called."""
