@@ -192,3 +192,14 @@ def test_images_with_the_channels_last_are_refused_with_a_remedy(tmp_path):
     onnx.save(model, path)
     with pytest.raises(ModelFileError, match=r'NHWC.*trt_perception export net.onnx'):
         load_model_spec(path)
+
+
+def test_classification_models_of_ultralytics_take_plain_pixels(tmp_path):
+    metadata = {
+        **NAMES,
+        'task': 'classify',
+        'description': 'Ultralytics YOLO11n-cls model trained on imagenet',
+    }
+    spec = load_model_spec(written(tmp_path, {'output0': (2,)}, metadata=metadata))
+    assert (spec.family, spec.input.resize) == ('classify', 'centre_crop')
+    assert (spec.input.mean, spec.input.scale) == ((0,) * 3, pytest.approx((1 / 255,) * 3))

@@ -29,6 +29,16 @@ def size_of(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     return None
 
 
+def input_of(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What the exporter's models want of their input where this differs from their family's.
+
+    Classification models of Ultralytics take pixels as shares of 255, without ImageNet's mean.
+    """
+    if 'ultralytics' in metadata.get('description', '').lower() and task_of(metadata) == 'classify':
+        return {'mean': 0.0, 'scale': 1 / 255, 'resize': 'centre_crop'}
+    return {}
+
+
 def key_point_shape_of(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     """(key points, values of each), values 2 or 3; None where it is not said."""
     numbers = _whole_numbers(metadata, 'kpt_shape')

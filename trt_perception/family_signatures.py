@@ -234,7 +234,8 @@ _PRIORS = (
 
 _MAPS = (
     Signature(
-        'semantic', 'semantic', (Output(('B', 'C', 'H', 'W')),),
+        'semantic', 'semantic',
+        (Output(('B', 'C', 'H', 'W'), ('out', 'logits', 'output', 'main')),),
         'a map of scores for each of {C} classes',
     ),
     Signature(

@@ -15,6 +15,7 @@ import yaml
 
 from trt_perception.errors import ModelFileError, ModelSpecError
 from trt_perception.exporter_metadata import (
+    input_of,
     key_point_names_of,
     key_point_shape_of,
     size_of,
@@ -372,7 +373,8 @@ def _complete_input(
     path: Path, written: _InputFile, onnx: OnnxFile, family: str, *, family_stated: bool
 ) -> InputSpec:
     metadata = onnx.metadata
-    usual = FAMILY_INPUTS.get(family, {})
+    exporters = input_of(metadata)
+    usual = {**FAMILY_INPUTS.get(family, {}), **exporters}
     if onnx.layout == 'NHWC':
         raise ModelFileError(
             f'{onnx.path}: takes images of the layout NHWC, {list(onnx.inputs[0].shape)}; NCHW is '
@@ -380,7 +382,8 @@ def _complete_input(
         )
     told = (written.mean, written.scale, metadata.get('mean'), metadata.get('scale'))
     takes_pixels = onnx.inputs[0].dtype == np.uint8
-    if not family_stated and family in OPEN_INPUT and not takes_pixels and told == (None,) * 4:
+    sure = family_stated or exporters or takes_pixels or family not in OPEN_INPUT
+    if not sure and told == (None,) * 4:
         raise ModelSpecError(
             f'{path}: the outputs are those of family {family}, but how the pixels are normalised '
             'is stated neither here nor in the ONNX metadata. State `family: '

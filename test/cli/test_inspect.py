@@ -11,6 +11,7 @@ import pytest
 from building.calibrated import minmax_ranges, noise
 from building_cases import ORIN
 from family_networks import write_family
+from networks import write_constant_network
 from trt_perception.building.calibration_exchange import export_cache
 from trt_perception.building.calibration_ranges import write_ranges
 from trt_perception.building.calibration_text import write_calibration_text
@@ -56,7 +57,12 @@ def test_a_network_and_its_int8_version(tmp_path, described):
 
 def test_an_engine(tmp_path, described):
     cache = EngineCache(tmp_path / 'engines')
-    facts = {'int8_share': 0.91, 'float_nodes': {'/head': 'asked for'}, 'gate': {'agreement': 0.98}}
+    facts = {
+        'int8_share': 0.91,
+        'float_nodes': {'/head': 'asked for'},
+        'messages': [' slow', 'odd', ' slow'],
+        'gate': {'agreement': 0.98},
+    }
     engine = cache.obtain(ORIN, lambda: BuiltEngine(b'plan', facts), label='street')
     content, text = described(engine.path)
     assert content['kind'] == 'engine'
@@ -65,6 +71,7 @@ def test_an_engine(tmp_path, described):
     assert content['identity']['profiles'] == ['images 1x3x64x64:4x3x64x64:8x3x64x64']
     assert content['gate'] == {'agreement': 0.98}
     assert content['nodes that stay float'] == [{'node': '/head', 'reason': 'asked for'}]
+    assert content['messages of TensorRT'][0] == {'message': 'slow', 'times': 2}
     for words in ('tensorrt.version = 10.3.0.30', 'gpu.name = Orin', '/head', 'int8_share = 0.91'):
         assert words in text
 
@@ -93,3 +100,24 @@ def test_both_kinds_of_calibration(tmp_path, described):
     found = {row['tensor']: row['range'] for row in content['tensors']}
     assert found == {n: pytest.approx(e.range, rel=1e-6) for n, e in ranges.tensors.items()}
     assert np.isfinite(list(found.values())).all()
+
+
+def test_a_file_that_says_enough_is_a_complete_model(command, tmp_path):
+    outputs = {'output0': np.zeros((6, 62), np.float32)}
+    write_constant_network(tmp_path / 'net.onnx', outputs, metadata={'names': "['car', 'dog']"})
+    found = json.loads(command('inspect', 'net.onnx', '--json').stdout)
+    assert (found['family'], found['task'], found['classes']) == ('yolov8', 'detect', '2: car, dog')
+    assert found['input'] == 'NCHW 64x48 float32'
+    assert '62 cells a box and 2 class scores' in found['because']
+    assert found['model'] == 'complete: model:=net.onnx'
+
+
+def test_a_file_that_leaves_doubt_lists_what_it_may_be(command, tmp_path):
+    outputs = {'output0': np.zeros((300, 6), np.float32)}
+    write_constant_network(tmp_path / 'net.onnx', outputs, metadata={'names': "['car', 'dog']"})
+    found = json.loads(command('inspect', 'net.onnx', '--json').stdout)
+    assert found['model'].startswith('asks: ')
+    assert {'yolov10', 'rtdetr'} <= {row['family'] for row in found['candidates']}
+    assert 'family' not in found
+    text = command('inspect', 'net.onnx').stdout
+    assert 'candidates (' in text

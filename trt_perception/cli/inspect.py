@@ -113,6 +113,7 @@ def _engine(path: Path) -> Description:
     header, plan = read_engine_file(path)
     facts = dict(header.facts)
     gate = facts.pop('gate', None)
+    said = Counter(facts.pop('messages', ()))
     floating = [{'node': n, 'reason': r} for n, r in facts.pop('float_nodes', {}).items()]
     profiles = [
         f'{name} {extents}'
@@ -131,6 +132,9 @@ def _engine(path: Path) -> Description:
         'facts': facts,
         'gate': dict(_leaves(gate)) if gate else 'not compared with float32 yet',
         'nodes that stay float': floating,
+        'messages of TensorRT': [
+            {'message': text.strip(), 'times': times} for text, times in said.most_common()
+        ],
     }
 
 
@@ -146,6 +150,7 @@ def _leaves(value: dict[str, Any], path: str = '') -> Iterator[tuple[str, Any]]:
 def _onnx(path: Path) -> Description:
     from trt_perception.building.graph_index import GraphIndex
     from trt_perception.building.onnx_graph import graph_digest, load_graph, opset_of
+    from trt_perception.cli.recognised import recognised
     from trt_perception.onnx_file import read_onnx
 
     file = read_onnx(path)
@@ -160,6 +165,7 @@ def _onnx(path: Path) -> Description:
         'kind': 'ONNX',
         'sha256': graph_digest(path),
         'opset': opset_of(model),
+        **recognised(path, file),
         'inputs': [_tensor(spec) for spec in file.inputs],
         'outputs': [_tensor(spec) for spec in file.outputs],
         'metadata': file.metadata,
