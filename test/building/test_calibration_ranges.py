@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,6 +50,16 @@ def test_no_tensors_are_refused(tmp_path: Path):
     with pytest.raises(CalibrationError, match='holds no tensors'):
         write_ranges(tmp_path / 'x.json', ranges_of({}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_how_they_were_found_in_words():
+    images = CalibrationImages('DIR', 2)
+    assert ranges_of({}).in_words() == 'entropy, 0 images of an unknown source'
+    assert ranges_of({}, images=images, detail='99.9').in_words() == 'entropy 99.9, 2 images of DIR'
+    imported = msgspec.structs.replace(
+        ranges_of({}), method='imported', detail='TRT-100300-EntropyCalibration2'
+    )
+    assert imported.in_words() == 'imported from TRT-100300-EntropyCalibration2'
 
 
 @given(st.dictionaries(st.text(), st.builds(TensorRange, FLOATS, FLOATS, FLOATS), min_size=1))

@@ -75,6 +75,14 @@ class CalibrationRanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     images: CalibrationImages = CalibrationImages()
     tensors: dict[str, TensorRange]
 
+    def in_words(self) -> str:
+        """How the ranges were found: 'entropy, 100 images of DIR'."""
+        if self.method == 'imported':
+            return f'imported from {self.detail}'
+        detail = f' {self.detail}' if self.detail else ''
+        source = self.images.source or 'an unknown source'
+        return f'{self.method}{detail}, {self.images.count} images of {source}'
+
     def digest(self) -> str:
         """SHA-256, in hex, of all that an engine depends on.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from trt_perception.building.optimization_profiles import (
     check_multiples,
     profiles_for,
 )
+from trt_perception.building.peak_memory import peak_memory_bytes
 from trt_perception.building.precision import (
     Precision,
     PreparedGraph,
@@ -222,8 +222,7 @@ def _build(
         'layers': built.layers,
         'int8_share': prepared.int8_share,
         'float_nodes': prepared.float_nodes,
-        # Linux counts in KiB; the highest that this process ever was at.
-        'peak_memory_bytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
+        'peak_memory_bytes': peak_memory_bytes(),
         'messages': list(built.messages),
     }
     if gate is not None:

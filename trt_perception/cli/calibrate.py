@@ -90,15 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
         else _calibrated(spec, arguments)
     )
     write_ranges(out, ranges)
-    print(f'{out}: {len(ranges.tensors)} tensors, {_origin(ranges)}')
+    print(f'{out}: {len(ranges.tensors)} tensors, {ranges.in_words()}')
     return 0
-
-
-def _origin(ranges: CalibrationRanges) -> str:
-    if ranges.method == 'imported':
-        return f'imported from {ranges.detail}'
-    detail = f' {ranges.detail}' if ranges.detail else ''
-    return f'{ranges.method}{detail}, {ranges.images.count} images of {ranges.images.source}'
 
 
 def _calibrated(spec: ModelSpec, arguments: argparse.Namespace) -> CalibrationRanges:

@@ -187,7 +187,4 @@ def _ranges(
 
 def calibrated_with(ranges: CalibrationRanges | None, precision: Precision) -> str:
     """What int8 was calibrated with, in words; '' for other precisions."""
-    if ranges is None or precision != 'int8':
-        return ''
-    detail = f' {ranges.detail}' if ranges.detail else ''
-    return f'{ranges.method}{detail}, {ranges.images.count} images of {ranges.images.source}'
+    return '' if ranges is None or precision != 'int8' else ranges.in_words()
