@@ -48,6 +48,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument('--iou', type=share, help='overlap for suppression, 0 to 1')
     model.add_argument('--max-detections', type=whole, metavar='N', help='per image')
     model.add_argument('--classes', metavar='A,B', help='keep only these classes')
+    tracking = parser.add_argument_group('tracking')
+    tracking.add_argument(
+        '--tracker',
+        default='none',
+        metavar='KIND',
+        help='give objects ids that stay: sort, bytetrack or deepsort; default none',
+    )
+    tracking.add_argument(
+        '--track-memory',
+        type=float,
+        metavar='SECONDS',
+        help='remember an object that is not seen for so long',
+    )
+    tracking.add_argument(
+        '--camera-motion',
+        default='none',
+        metavar='KIND',
+        help='take the motion of the camera out: flow or orb; default none',
+    )
     source = parser.add_argument_group('input')
     source.add_argument('--limit', type=whole, metavar='N', help='stop after N frames')
     source.add_argument('--topic', help='image topic of a bag with several')

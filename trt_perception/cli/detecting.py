@@ -26,9 +26,11 @@ from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import Frame
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import PipelineStatistics
+from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.results import DecodeSettings, SegmentationMap
 from trt_perception.sources.opening import open_source
 from trt_perception.sources.source import Source
+from trt_perception.tracking.settings import TrackerSettings
 
 ENDLESS_LIMIT = 100
 """Frames of a source that never ends, where no limit is given; a camera runs until Ctrl-C."""
@@ -40,6 +42,7 @@ def detect(arguments: argparse.Namespace) -> int:
     Raises:
         PerceptionError: the model or the input cannot be used, or nothing can be written.
     """
+    tracked = TrackedCameras(_tracker_settings(arguments))
     pipeline = open_built_pipeline(
         arguments.model,
         backend=arguments.backend,
@@ -52,7 +55,7 @@ def detect(arguments: argparse.Namespace) -> int:
         with open_source(
             arguments.input, size=arguments.size, rate=arguments.rate, topic=arguments.topic
         ) as source:
-            return _Run(arguments, pipeline, source).run()
+            return _Run(arguments, pipeline, source, tracked).run()
     finally:
         pipeline.close()
 
@@ -61,9 +64,14 @@ class _Run:
     """One run over one source."""
 
     def __init__(
-        self, arguments: argparse.Namespace, pipeline: PerceptionPipeline, source: Source
+        self,
+        arguments: argparse.Namespace,
+        pipeline: PerceptionPipeline,
+        source: Source,
+        tracked: TrackedCameras,
     ) -> None:
         self._pipeline = pipeline
+        self._tracked = tracked
         self._source = source
         self._out: Path = arguments.out
         self._quiet: bool = arguments.quiet
@@ -139,6 +147,7 @@ class _Run:
             self._refused[error.cause] += 1
             results.add(refused_entry(frame, error, name=name))
             return
+        perceived = self._tracked.follow(perceived, frame.stamp_ns)
         stages = {'read': read_ms, **perceived.stages_ms}
         begin = time.perf_counter()
         mask_file = self._write_mask(perceived, name)
@@ -195,6 +204,8 @@ class _Run:
         rate = figures.frames_out / seconds if seconds > 0 else 0.0
         skipped = counted(self._refused + self._source.skipped)
         print(f'frames {figures.frames_out}, skipped {skipped}, {rate:.1f} frames per second')
+        if self._tracked.note:
+            print(self._tracked.note)
         print(f'results in {self._out}')
 
 
@@ -220,4 +231,16 @@ def _settings(pipeline: PerceptionPipeline, arguments: argparse.Namespace) -> De
                 f'them: {", ".join(pipeline.spec.class_names)}'
             )
         settings = replace(settings, class_filter=pipeline.spec.class_filter(names))
+    return settings
+
+
+def _tracker_settings(arguments: argparse.Namespace) -> TrackerSettings:
+    """How to follow objects.
+
+    Raises:
+        ParameterError: there is no such tracker, or a value is not allowed.
+    """
+    settings = TrackerSettings(kind=arguments.tracker, camera_motion=arguments.camera_motion)
+    if arguments.track_memory is not None:
+        settings = replace(settings, memory=arguments.track_memory)
     return settings

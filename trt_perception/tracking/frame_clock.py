@@ -6,16 +6,22 @@ _NS = 1_000_000_000
 
 
 class FrameClock:
-    """Reads intervals off stamps. A frame without one comes `usual_s` after the one before."""
+    """Reads intervals off stamps. Stamp 0 is the first moment of a video, or none at all.
+
+    A frame without a stamp comes `usual_s` after another one without a stamp. A stamp of 0 after
+    a later one is a clock that went back: a video that begins again.
+    """
 
     def __init__(self, usual_s: float = 0.1) -> None:
         """`usual_s`: seconds between frames that have no stamps."""
         self._usual_ns = round(usual_s * _NS)
         self._before_ns: int | None = None
+        self._unstamped = True
 
     def reset(self) -> None:
         """The next frame is the first."""
         self._before_ns = None
+        self._unstamped = True
 
     def tick(self, stamp_ns: int, longest_s: float) -> float | None:
         """Seconds since the frame before.
@@ -28,9 +34,9 @@ class FrameClock:
             None at a beginning: of the first frame, when the clock went back, or after a gap.
         """
         before_ns, now_ns = self._before_ns, stamp_ns
-        if stamp_ns == 0:
-            now_ns = self._usual_ns + (before_ns or 0)
-        self._before_ns = now_ns
+        if stamp_ns == 0 and self._unstamped and before_ns is not None:
+            now_ns = before_ns + self._usual_ns
+        self._before_ns, self._unstamped = now_ns, stamp_ns == 0
         if before_ns is None:
             return None
         seconds = (now_ns - before_ns) / _NS
