@@ -12,6 +12,7 @@ from trt_perception.building.precision import prepare_graph
 from trt_perception.building.selftest import selftest
 from trt_perception.errors import BackendUnavailableError, BuildCancelledError
 from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
+from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 from trt_perception.runtime.tensorrt_flavour import find_flavour
 
 SIX = 'family: yolov8\nclasses: [a, b, c, d, e, f]\n'
@@ -68,6 +69,27 @@ def test_a_device_is_checked_from_build_to_latency(rtx, model, tmp_path):
     details = {check.what.partition(': ')[2]: check.detail for check in report.checks}
     assert 'layers' in details['build']
     assert 'p50' in details['execute']
+
+
+def test_a_network_of_open_size_is_timed_at_the_size_that_is_fed(rtx, tmp_path):
+    yaml = SIX + 'input: {size: [128, 96]}\n'
+    network = FAMILIES['yolov8'](batch='batch', open_size=True)
+    model = write_model(tmp_path / 'open', network, yaml)
+    shapes = set()
+
+    class Seen(OnnxRuntime):
+        def infer(self, inputs):
+            shapes.update(value.shape for value in inputs.values())
+            return super().infer(inputs)
+
+    report = selftest(
+        tmp_path / 'engines',
+        models=[str(model)],
+        precisions=['fp32'],
+        device=EngineDevice(rtx, None, lambda *_: Seen(model.with_name('net.onnx')), ('8.6',)),
+    )
+    assert set(states(report).values()) == {'passed'}, report.checks
+    assert shapes == {(1, 3, 96, 128)}
 
 
 def test_what_fails_is_said_and_the_rest_goes_on(rtx, model, tmp_path):

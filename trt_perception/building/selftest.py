@@ -176,8 +176,8 @@ class _Run:
                 self._say(Check(f'{name}: {what}', 'not verified', self.obstacle))
             return
         self._try(f'{name}: gate', lambda: _gate(request, plan, device.execute))
-        precision = request.wish.precision
-        self._try(f'{name}: execute', lambda: _latency(device.execute(plan, precision)))
+        precision, size = request.wish.precision, request.spec.input.size
+        self._try(f'{name}: execute', lambda: _latency(device.execute(plan, precision), size))
 
     def _graph(self, spec: ModelSpec, model_yaml: Path, precision: Precision) -> str:
         """The graph from which engines are built, executed by onnxruntime instead."""
@@ -224,11 +224,14 @@ def _verdict(spec: ModelSpec, precision: Precision, gate: EngineGate, plan: byte
     return judged(spec, precision, figures)
 
 
-def _latency(runtime: Runtime) -> str:
+def _latency(runtime: Runtime, size: tuple[int, int]) -> str:
     """Milliseconds of one inference with the copies to and from the device."""
     try:
         [spec] = runtime.inputs
-        shape = tuple(1 if extent < 0 else extent for extent in spec.shape)
+        usual = (1, -1, size[1], size[0])
+        shape = tuple(
+            usual[axis] if extent < 0 else extent for axis, extent in enumerate(spec.shape)
+        )
         inputs: dict[str, Any] = {spec.name: np.zeros(shape, spec.dtype)}
         for _ in range(RUNS // 10):
             runtime.infer(inputs)
