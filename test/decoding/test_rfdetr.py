@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 
@@ -17,6 +15,7 @@ from decoding_cases import (
     scores_of,
 )
 from plain_decoding import Proposal, corners, plain_objects
+from plain_priors import sigmoids, softmaxes
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError
 from trt_perception.preprocessing.letterbox import Letterbox
@@ -24,6 +23,7 @@ from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
 SQUARE = Letterbox.fit(NETWORK, NETWORK)
+FLOAT_MAX = float(np.finfo(np.float32).max)
 QUERIES = 40
 
 
@@ -38,17 +38,6 @@ def raw(kind, rng, columns=CLASSES):
     return boxes, damage(kind, rng, logits)
 
 
-def sigmoids(row):
-    return [1 / (1 + math.exp(-min(max(x, -80), 80))) if math.isfinite(x) else -1 for x in row]
-
-
-def softmaxes(row):
-    if not all(map(math.isfinite, row)):
-        return [-1] * len(row)
-    powers = [math.exp(x - max(row)) for x in row]
-    return [power / sum(powers) for power in powers]
-
-
 def proposals(boxes, logits, probabilities=sigmoids, extras=lambda query: []):
     """Every pair of a query and a class."""
     width, height = NETWORK
@@ -58,7 +47,7 @@ def proposals(boxes, logits, probabilities=sigmoids, extras=lambda query: []):
         x, y, w, h = box
         for class_id, score in enumerate(probabilities(row)[:CLASSES]):
             placed = corners((x * width, y * height, w * width, h * height))
-            if max(map(abs, placed)) > np.finfo(np.float32).max:
+            if max(map(abs, placed)) > FLOAT_MAX:
                 continue
             yield Proposal(placed, score, class_id, extras(query))
 

@@ -21,6 +21,7 @@ from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
 SQUARE = Letterbox.fit(NETWORK, NETWORK)
+FLOAT_MAX = float(np.finfo(np.float32).max)
 QUERIES = 60
 
 
@@ -43,7 +44,7 @@ def test_a_score_per_class_as_published(kind):
         proposals = []
         for row in output.astype(np.float64).tolist():
             best = best_class(row[4:])
-            if best is not None and max(map(abs, in_pixels(row))) < np.finfo(np.float32).max:
+            if best is not None and max(map(abs, in_pixels(row))) < FLOAT_MAX:
                 proposals.append(Proposal(in_pixels(row), *best))
         result = decode(model('rtdetr'), letterbox, settings, output0=output)
         check_same(result, plain_objects(proposals, letterbox, settings, suppressed=False))
@@ -61,7 +62,7 @@ def test_the_best_score_and_its_class_as_published(kind):
         proposals = [
             Proposal(in_pixels(row), row[4], int(row[5]))
             for row in output.astype(np.float64).tolist()
-            if max(map(abs, in_pixels(row))) < np.finfo(np.float32).max
+            if max(map(abs, in_pixels(row))) < FLOAT_MAX
         ]
         result = decode(model('rtdetr'), letterbox, settings, output0=output)
         check_same(result, plain_objects(proposals, letterbox, settings, suppressed=False))

@@ -1,10 +1,15 @@
+import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from decoding_cases import model
+from plain_decoding import plain_mask_logits
+from trt_perception.decoding.registry import decoder_for
 from trt_perception.decoding.semantic import SemanticDecoder
-from trt_perception.errors import ModelOutputError
+from trt_perception.errors import ModelOutputError, ModelSpecError
 from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
@@ -106,3 +111,108 @@ def test_a_batch_of_two_sources():
 def test_a_batch_that_does_not_fit(outputs, text):
     with pytest.raises(ModelOutputError, match=text):
         decoder((-1, -1, -1, -1)).decode(outputs, [LETTERBOX], SETTINGS)
+
+
+def spec_of(classes=3, operator='', **options):
+    return msgspec.structs.replace(
+        model('semantic', 'semantic', classes=classes, size=NETWORK, **options),
+        output_operators={'out': operator},
+    )
+
+
+def outputs_of(**shapes):
+    return [TensorSpec(name, np.dtype('f4'), shape) for name, shape in shapes.items()]
+
+
+@pytest.mark.parametrize(
+    ('shapes', 'options'),
+    [
+        ({'out': (1, 3, 48, 64), 'aux': (1, 3, 48, 64)}, {}),
+        ({'aux_out': (1, 3, 6, 8), 'out': (1, 3, 6, 8)}, {}),
+        ({'features': (1, 64, 6, 8), 'out': (1, 3, 6, 8)}, {}),
+        ({'a': (1, 3, 6, 8), 'out': (1, 3, 6, 8), 'b': (1, 3, 6, 8)}, {'output': 'out'}),
+    ],
+)
+def test_the_main_one_of_several_outputs(shapes, options):
+    chosen = decoder_for(spec_of(**options), outputs_of(**shapes))
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    arrays['out'][:, 1] = 1
+    (found,) = chosen.decode(arrays, [LETTERBOX], SETTINGS)
+    assert np.all(found.class_ids == 1)
+
+
+@pytest.mark.parametrize(
+    ('shapes', 'options', 'text'),
+    [
+        ({'a': (1, 3, 6, 8), 'b': (1, 3, 6, 8)}, {}, 'a and b may be it.*{output: a}'),
+        ({'a': (1, 3, 6, 8)}, {'output': 'logits'}, "no output 'logits'"),
+        ({'a': (1, 7, 6, 8), 'b': (1, 3, 6, 8)}, {'output': 'a'}, 'has 7 classes'),
+        ({'out': (1, 1, 6, 8)}, {}, 'one channel.*two classes'),
+    ],
+)
+def test_outputs_among_which_it_cannot_choose(shapes, options, text):
+    with pytest.raises(ModelOutputError, match=text):
+        decoder_for(spec_of(**options), outputs_of(**shapes))
+
+
+def plain_object(channel, letterbox, threshold, *, logits):
+    """Where the bilinear value at a pixel's centre is above the threshold; and where it is near."""
+    values = plain_mask_logits([1.0], [channel], letterbox)
+    limit = math.log(threshold / (1 - threshold)) if logits else threshold
+    return values > limit, np.abs(values - limit) < 1e-4
+
+
+@pytest.mark.parametrize('operator', ['Conv', 'Sigmoid'])
+@pytest.mark.parametrize('classes', [1, 2])
+def test_one_channel_tells_an_object_from_the_rest(classes, operator):
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        threshold = (0.5, 0.3, 0.8)[seed % 3]
+        channel = rng.normal(0, 2, (12, 16)).astype(np.float32)
+        if operator == 'Sigmoid':
+            channel = 1 / (1 + np.exp(-channel))
+        spec = spec_of(classes, operator, threshold=threshold)
+        chosen = decoder_for(spec, outputs_of(out=(-1, 1, 12, 16)))
+        (found,) = chosen.decode({'out': channel[None, None]}, [LETTERBOX], SETTINGS)
+        inside, near = plain_object(channel, LETTERBOX, threshold, logits=operator == 'Conv')
+        rest, thing = ((255, 0), (0, 1))[classes - 1]
+        expected = np.where(inside, thing, rest)
+        assert np.array_equal(found.class_ids[~near], expected[~near])
+
+
+@pytest.mark.parametrize(('classes', 'kept', 'found'), [(1, {0}, 0), (2, {0}, 255), (2, {1}, 1)])
+def test_the_class_filter_of_an_object(classes, kept, found):
+    chosen = decoder_for(spec_of(classes, 'Conv'), outputs_of(out=(1, 1, 48, 64)))
+    settings = DecodeSettings(class_filter=frozenset(kept))
+    outputs = {'out': np.ones((1, 1, 48, 64), np.float16)}
+    (result,) = chosen.decode(outputs, [LETTERBOX], settings)
+    assert np.all(result.class_ids == found)
+
+
+def test_what_one_channel_holds_is_asked_if_the_file_does_not_say():
+    with pytest.raises(ModelOutputError, match='activation: sigmoid'):
+        decoder_for(spec_of(2), outputs_of(out=(1, 1, 6, 8)))
+
+
+@pytest.mark.parametrize('threshold', [0, 1, 1.5])
+def test_a_threshold_that_is_no_probability(threshold):
+    spec = spec_of(2, 'Conv', threshold=threshold)
+    with pytest.raises(ModelSpecError, match='between 0 and 1'):
+        decoder_for(spec, outputs_of(out=(1, 1, 6, 8)))
+
+
+@pytest.mark.parametrize('stride', [1, 4, 8])
+def test_maps_as_published(stride):
+    """Bilinear logits at each pixel's centre, then the highest class, in float64."""
+    for seed in range(70):
+        rng = np.random.default_rng([stride, seed])
+        letterbox = Letterbox.fit([(128, 72), (30, 40), (64, 48)][seed % 3], NETWORK)
+        logits = rng.normal(0, 1, (3, 48 // stride, 64 // stride)).astype(np.float32)
+        if seed % 5 == 0:
+            logits = np.round(logits)
+        chosen = decoder_for(spec_of(), outputs_of(out=(-1, 3, -1, -1)))
+        (found,) = chosen.decode({'out': logits[None]}, [letterbox], SETTINGS)
+        planes = np.stack([plain_mask_logits([1.0], [plane], letterbox) for plane in logits])
+        second, first = np.sort(planes, axis=0)[-2:]
+        clear = first - second > 1e-4
+        assert np.array_equal(found.class_ids[clear], planes.argmax(axis=0)[clear])

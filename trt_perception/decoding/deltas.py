@@ -35,6 +35,8 @@ def boxes_from(
     with np.errstate(invalid='ignore', over='ignore'):
         centres = priors[:, :2] + scaled[:, :2] * priors[:, 2:]
         half = priors[:, 2:] * np.exp(np.minimum(scaled[:, 2:], MAX_GROWTH)) / 2
+        # The limit would make a finite box of an infinite delta.
+        half[np.isinf(scaled[:, 2:])] = np.nan
         return np.concatenate([centres - half, centres + half], axis=1)
 
 
