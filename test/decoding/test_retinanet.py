@@ -22,6 +22,7 @@ from trt_perception.tensor_spec import TensorSpec
 
 SQUARE = Letterbox.fit(NETWORK, NETWORK)
 ANCHORS = retinanet_anchors(NETWORK)
+COUNT = len(ANCHORS)
 
 
 def raw(kind, rng):
@@ -78,7 +79,7 @@ def test_nothing_found():
     assert len(decode(spec, SQUARE, DecodeSettings(), **outputs)) == 0
 
 
-def tensors(deltas=(-1, len(ANCHORS), 4), scores=(-1, len(ANCHORS), CLASSES), dtype='f4'):
+def tensors(deltas=(-1, COUNT, 4), scores=(-1, COUNT, CLASSES), dtype='f4'):
     named = {'bbox_regression': deltas, 'cls_logits': scores}
     return [TensorSpec(name, np.dtype(dtype), shape) for name, shape in named.items()]
 

@@ -99,7 +99,7 @@ def test_decoded_outputs_as_published(kind, unit):
 
 def test_four_columns_of_scores_look_like_boxes():
     outputs = [TensorSpec(name, np.dtype('f4'), (1, 132, 4)) for name in ('a', 'b')]
-    with pytest.raises(ModelOutputError, match="a and b may be it.*'boxes'"):
+    with pytest.raises(ModelOutputError, match=r"a and b may be it.*'boxes'"):
         decoder_for(model('ssd', **SMALL), outputs)
 
 
