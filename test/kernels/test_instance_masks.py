@@ -11,9 +11,9 @@ from trt_perception.kernels.dense_head import DenseHeadKernels, HeadLayout
 from trt_perception.kernels.instance_masks import (
     MOST_CHANNELS,
     InstanceMaskKernels,
-    MaskLayout,
     Prototypes,
     bytes_needed,
+    mask_layouts,
     read_ids,
     read_masks,
 )
@@ -51,23 +51,20 @@ class Drawn:
         grid = Prototypes(prototypes.shape[1], prototypes.shape[:-3:-1])
         kernels = InstanceMaskKernels(executor, head, grid, id_image=True)
         batch = len(letterboxes)
-        self.layouts = [MaskLayout.of(box, room, id_image=True) for box in letterboxes]
+        self.layouts, _, end = mask_layouts(letterboxes, 0, [room] * batch, id_image=True)
         source, cells = executor.upload(predictions), executor.upload(prototypes)
         scratch = executor.allocate(head.scratch_bytes(batch))
         places = executor.allocate(kernels.scratch_bytes(letterboxes))
         objects = executor.allocate(head.result_bytes(batch))
-        results = [executor.allocate(part.nbytes) for part in self.layouts]
+        result = executor.allocate(end)
         stream = executor.stream
         head.enqueue(source, letterboxes, thresholds, scratch, objects, stream)
         addresses = source, cells, objects
-        kernels.enqueue(addresses, letterboxes, self.layouts, places, results, stream)
+        kernels.enqueue(addresses, letterboxes, self.layouts, places, result, stream)
         executor.download(places, np.uint8, kernels.scratch_bytes(letterboxes))
         copied = executor.download(objects, np.uint8, head.result_bytes(batch))
         self.objects = head.read(copied, batch)
-        self.results = [
-            executor.download(result, np.uint8, part.nbytes)
-            for result, part in zip(results, self.layouts, strict=True)
-        ]
+        self.result = executor.download(result, np.uint8, end)
         executor.free()
 
 
@@ -90,8 +87,8 @@ def check(executor, layout, predictions, prototypes, letterboxes, thresholds=Non
     drawn = Drawn(executor, layout, predictions, prototypes, letterboxes, thresholds, ROOM)
     expected = reference(layout, predictions, prototypes, letterboxes, thresholds)
     for i, theirs in enumerate(expected):
-        objects, result, part = drawn.objects[i], drawn.results[i], drawn.layouts[i]
-        assert bytes_needed(result) <= ROOM
+        objects, result, part = drawn.objects[i], drawn.result, drawn.layouts[i]
+        assert bytes_needed(result, part) <= ROOM
         masks = read_masks(result, part, len(objects.scores))
         np.testing.assert_array_equal(objects.boxes, theirs.boxes)
         assert len(masks) == len(theirs.masks)
@@ -184,19 +181,22 @@ def test_an_arena_that_is_too_small_says_how_much_it_needs(executor):
     made = scene(LAYOUT, (24, 40))
     thresholds = DecodeSettings()
     whole = Drawn(executor, LAYOUT, *made, letterboxes, thresholds, ROOM)
-    needed = bytes_needed(whole.results[0])
+    needed = bytes_needed(whole.result, whole.layouts[0])
     count = len(whole.objects[0].scores)
-    small = Drawn(executor, LAYOUT, *made, letterboxes, thresholds, needed // 2)
-    assert bytes_needed(small.results[0]) == needed
-    with pytest.raises(ValueError, match='no room'):
-        read_masks(small.results[0], small.layouts[0], count)
-    enough = Drawn(executor, LAYOUT, *made, letterboxes, thresholds, needed)
-    for one, other in zip(
-        read_masks(enough.results[0], enough.layouts[0], count),
-        read_masks(whole.results[0], whole.layouts[0], count),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one.bits, other.bits)
+    all_masks = read_masks(whole.result, whole.layouts[0], count)
+    for room in (0, needed // 2, needed - 16, needed):
+        drawn = Drawn(executor, LAYOUT, *made, letterboxes, thresholds, room)
+        assert bytes_needed(drawn.result, drawn.layouts[0]) == needed
+        masks = read_masks(drawn.result, drawn.layouts[0], count)
+        # The best objects come first.
+        complete = [
+            mask.bits.size == other.bits.size for mask, other in zip(masks, all_masks, strict=True)
+        ]
+        assert complete == sorted(complete, reverse=True)
+        assert all(complete) == (drawn.layouts[0].arena_bytes >= needed)
+        for mask, other in zip(masks, all_masks, strict=True):
+            if mask.bits.size:
+                np.testing.assert_array_equal(mask.bits, other.bits)
 
 
 def test_prototypes_that_do_not_fit_are_refused(executor):

@@ -80,6 +80,21 @@ class DenseDecoder:
         self._head = DenseHead(spec.family, len(spec.classes), extras, objectness, classes_scored)
         self._check(predictions.shape)
 
+    @property
+    def head(self) -> DenseHead:
+        """Where the numbers of an anchor lie."""
+        return self._head
+
+    @property
+    def predictions(self) -> str:
+        """Name of the output that is decoded."""
+        return self._predictions
+
+    @property
+    def decodes_boxes(self) -> bool:
+        """Whether the four numbers of a box are others than centre, width and height."""
+        return self._box_decoding is not None
+
     def _check(self, shape: tuple[int, ...], coefficients: int | None = None) -> int:
         """How many extras each anchor has in predictions of this shape."""
         extras = self._head.check(self._predictions, shape, coefficients)

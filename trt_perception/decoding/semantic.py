@@ -74,6 +74,16 @@ class SemanticDecoder:
         if not self._are_ids and binary:
             self._rest = _logit_of_the_rest(spec, output, options)
 
+    @property
+    def output(self) -> str:
+        """Name of the output that is decoded."""
+        return self._name
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether one channel tells an object from the rest."""
+        return self._rest is not None
+
     def _choose(self, outputs: Sequence[TensorSpec], name: str) -> TensorSpec:
         """The output of that name; without a name the only one, or the only one that may be it."""
         if name:

@@ -24,6 +24,7 @@ MOST_IMAGES = 16
 
 LOGIT_TYPES = ('float32', 'float16')
 ID_TYPES = ('int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64')
+TYPES = (*LOGIT_TYPES, *ID_TYPES)
 
 _THREADS = 256
 _COLUMNS, _ROWS = 128, 8
@@ -86,7 +87,7 @@ class ClassMapKernels:
         Raises:
             ValueError: a type or number of classes that the kernels do not serve.
         """
-        if str(layout.dtype) not in (*LOGIT_TYPES, *ID_TYPES):
+        if str(layout.dtype) not in TYPES:
             raise ValueError(f'the kernels do not read {layout.dtype}')
         if not 1 <= layout.classes <= UNLABELLED:
             raise ValueError(f'{layout.classes} classes; the kernels serve 1 to {UNLABELLED}')

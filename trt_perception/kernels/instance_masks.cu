@@ -44,6 +44,7 @@ struct alignas(16) Cut {
 // What all masks of an image need.
 struct alignas(16) Total {
   long long bytes;  // of the arena; more than it has where it is too small
+  long long room;   // what it has
   int tiles, unused;
 };
 
@@ -95,7 +96,7 @@ KERNEL(THREADS, mask_cuts, Call) {
   }
   __syncthreads();
   if (threadIdx.x != 0) return;
-  Total total = {0, 0, 0};
+  Total total = {0, image.arena_bytes, 0, 0};
   for (int i = 0; i < count; ++i) {
     Cut cut = image.cuts[i];
     const long long bytes = ((long long)cut.width * cut.height + 15) / 16 * 16;

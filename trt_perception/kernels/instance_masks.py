@@ -46,7 +46,13 @@ CALL = struct(
         'images': (_IMAGE, MOST_IMAGES),
     }
 )
-TOTAL = struct({'bytes': np.int64, 'tiles': np.int32, 'unused': np.int32})
+TOTAL = struct(
+    {
+        **dict.fromkeys(('bytes', 'room'), np.int64),
+        **dict.fromkeys(('tiles', 'unused'), np.int32),
+        'rim': np.int64,
+    }
+)
 CUT = struct(
     {
         **dict.fromkeys(('x', 'y', 'width', 'height'), np.int32),
@@ -54,6 +60,9 @@ CUT = struct(
         **dict.fromkeys(('first_tile', 'unused'), np.int32),
     }
 )
+
+HEAD_BYTES = TOTAL.itemsize + MOST_DETECTIONS * CUT.itemsize + 224
+"""Of one image's total and places, in whole steps of 256 bytes."""
 
 
 @dataclass(frozen=True)
@@ -71,33 +80,46 @@ class Prototypes:
 
 @dataclass(frozen=True)
 class MaskLayout:
-    """Where the parts of one image lie in its part of the result.
+    """Where what belongs to one image lies in the result, as first bytes.
 
     Attributes:
-        cuts: first byte of the masks' places; before them stands their total.
-        ids: first byte of the id image, uint16 [H, W]; behind the masks' places.
-        arena: first byte of the masks.
+        total: what all masks of the image need.
+        cuts: the masks' places.
+        ids: the id image, uint16 [H, W]; of no bytes unless it is made.
+        arena: the masks, behind the id image.
         arena_bytes: room for them.
     """
 
+    total: int
     cuts: int
     ids: int
     arena: int
     arena_bytes: int
 
-    @classmethod
-    def of(cls, letterbox: Letterbox, arena_bytes: int, *, id_image: bool) -> MaskLayout:
-        """For an image of the letterbox's source."""
-        cuts = TOTAL.itemsize
-        ids = _aligned(cuts + MOST_DETECTIONS * CUT.itemsize)
-        width, height = letterbox.source
-        arena = ids + (_aligned(2 * width * height) if id_image else 0)
-        return cls(cuts, ids, arena, _aligned(arena_bytes))
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the image's part."""
-        return self.arena + self.arena_bytes
+def mask_layouts(
+    letterboxes: Sequence[Letterbox], start: int, arena_bytes: Sequence[int], *, id_image: bool
+) -> tuple[list[MaskLayout], int, int]:
+    """Lay the results of a batch out: first what is always copied back, then the rest.
+
+    Args:
+        letterboxes: of the batch.
+        start: first byte, a multiple of 256.
+        arena_bytes: room for the masks of each image.
+        id_image: whether there are id images.
+
+    Returns:
+        The layouts, the end of what is always copied back, and the end of all.
+    """
+    heads = [start + i * HEAD_BYTES for i in range(len(letterboxes))]
+    end = head_end = start + len(letterboxes) * HEAD_BYTES
+    layouts = []
+    for head, letterbox, room in zip(heads, letterboxes, arena_bytes, strict=True):
+        width, height = letterbox.source
+        arena = end + (_aligned(2 * width * height) if id_image else 0)
+        layouts.append(MaskLayout(head, head + TOTAL.itemsize, end, arena, _aligned(room)))
+        end = arena + _aligned(room)
+    return layouts, head_end, end
 
 
 class InstanceMaskKernels:
@@ -142,7 +164,7 @@ class InstanceMaskKernels:
         letterboxes: Sequence[Letterbox],
         layouts: Sequence[MaskLayout],
         scratch: int,
-        results: Sequence[int],
+        result: int,
         stream: Any,
     ) -> None:
         """Draw the masks of a batch, behind `DenseHeadKernels.enqueue` in the same stream.
@@ -150,17 +172,15 @@ class InstanceMaskKernels:
         Args:
             addresses: of the predictions, the prototypes and the head's result.
             letterboxes: how each image was placed in the network's input.
-            layouts: of each image's result.
+            layouts: of each image's part of the result.
             scratch: address of `scratch_bytes`, aligned to 256 bytes.
-            results: address of each image's part, `MaskLayout.nbytes`, aligned to 256 bytes.
+            result: address of the result, aligned to 256 bytes.
             stream: in which the kernels run.
         """
         for start in range(0, len(letterboxes), MOST_IMAGES):
             part = slice(start, start + MOST_IMAGES)
             some = tuple(letterboxes[part])
-            call = self._call(
-                addresses, start, some, tuple(layouts[part]), scratch, tuple(results[part])
-            )
+            call = self._call(addresses, start, some, tuple(layouts[part]), scratch, result)
             for name, grid in self._launches(some):
                 self._launcher.launch(
                     'instance_masks', f'mask_{name}', grid, (_THREADS, 1, 1), call, stream
@@ -188,7 +208,7 @@ class InstanceMaskKernels:
         letterboxes: tuple[Letterbox, ...],
         layouts: tuple[MaskLayout, ...],
         scratch: int,
-        results: tuple[int, ...],
+        result: int,
     ) -> np.void:
         layout, size = self._head.layout, self._prototypes.size
         predictions, prototypes, objects = addresses
@@ -198,9 +218,7 @@ class InstanceMaskKernels:
         fill(call, {'channels': layout.extras, 'anchor_stride': apart[0]})
         call['value_stride'] = apart[1]
         before = layout.values - layout.extras
-        for i, (letterbox, part, result) in enumerate(
-            zip(letterboxes, layouts, results, strict=True)
-        ):
+        for i, (letterbox, part) in enumerate(zip(letterboxes, layouts, strict=True)):
             record, image = call['images'][i], first + i
             fill_grid(record['grid'], letterbox, size, scratch)
             scratch += _aligned(places_bytes(letterbox))
@@ -212,43 +230,54 @@ class InstanceMaskKernels:
                     'prototypes': prototypes + cells * number,
                     'coefficients': predictions + numbers * number,
                     'objects': objects + image * self._head.result_stride,
-                    **{'total': result, 'cuts': result + part.cuts, 'ids': result + part.ids},
+                    **{
+                        'total': result + part.total,
+                        'cuts': result + part.cuts,
+                        'ids': result + part.ids,
+                    },
                     **{'arena': result + part.arena, 'arena_bytes': part.arena_bytes},
                 },
             )
         return call
 
 
-def bytes_needed(result: NDArray[np.uint8]) -> int:
+def bytes_needed(result: NDArray[np.uint8], layout: MaskLayout) -> int:
     """Bytes that the masks of an image take; more than the arena has if it is too small.
 
     Args:
-        result: uint8, the image's part, at least its first bytes.
+        result: uint8, at least the head.
+        layout: of the image's part.
     """
-    return int(result[: TOTAL.itemsize].view(TOTAL)[0]['bytes'])
+    return int(result[layout.total :][: TOTAL.itemsize].view(TOTAL)[0]['bytes'])
+
+
+def rooms_of(result: NDArray[np.uint8], start: int, batch: int) -> list[int]:
+    """The room for masks with which each image of a batch was laid out; see `mask_layouts`."""
+    heads = result[start : start + batch * HEAD_BYTES].reshape(batch, HEAD_BYTES)
+    return [int(head[: TOTAL.itemsize].view(TOTAL)[0]['room']) for head in heads]
 
 
 def read_masks(result: NDArray[np.uint8], layout: MaskLayout, count: int) -> list[InstanceMask]:
     """The masks of an image's objects, copied.
 
     Args:
-        result: uint8, the image's part, with the arena as far as it is used.
-        layout: of this part.
+        result: uint8, with the arena as far as it is used.
+        layout: of the image's part.
         count: objects.
 
-    Raises:
-        ValueError: the arena had no room for one of them.
+    Returns:
+        N masks; `bits` is [0, 0] where the box holds no pixel's centre, and where the arena had
+        no room. It has room for the best objects first.
     """
     cuts = result[layout.cuts :][: count * CUT.itemsize].view(CUT)
     masks = []
     for x, y, width, height, offset, _, _ in cuts.tolist():
-        if offset < 0:
-            raise ValueError('the arena has no room for all masks')
+        if offset < 0 or not width:
+            masks.append(InstanceMask(x, y, np.zeros((0, 0), np.bool_)))
+            continue
         start = layout.arena + offset
-        bits = result[start : start + width * height].view(np.bool_).reshape(height, width)
-        if not bits.size:
-            bits = np.zeros((0, 0), np.bool_)
-        masks.append(InstanceMask(x, y, bits.copy()))
+        bits = result[start : start + width * height].view(np.bool_)
+        masks.append(InstanceMask(x, y, bits.reshape(height, width).copy()))
     return masks
 
 
