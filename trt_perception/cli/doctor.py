@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trt_perception.building.device_facts import DeviceFacts
+    from trt_perception.nodes.transport_measurement import TransportReport
 
 
 def describe() -> str:
@@ -19,12 +20,26 @@ def describe() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How to print it."""
     parser.add_argument('--json', action='store_true', help='print JSON, for programs')
+    parser.add_argument(
+        '--transport',
+        action='store_true',
+        help='measure instead how images travel from one process to another, and say what to '
+        'change; takes about a minute, needs ROS 2',
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report. It is 0 even where nothing runs: the report is what was asked for."""
     import dataclasses
     import json
+
+    if arguments.transport:
+        from trt_perception.nodes.transport_measurement import measure_transport
+
+        path = measure_transport()
+        text = json.dumps(dataclasses.asdict(path), indent=2)
+        print(text if arguments.json else transport_report(path))
+        return 0
 
     from trt_perception.building.device_facts import device_facts
 
@@ -51,6 +66,20 @@ def report(facts: DeviceFacts) -> str:
         f'{facts.cuda_driver or "none"}; installed runtime {facts.cuda_runtime or "none"}'
     )
     return '\n'.join([*lines, *_gpus(facts), '', *_backends(facts)])
+
+
+def transport_report(path: TransportReport) -> str:
+    """How images travel, as text for the terminal."""
+    lines = [f'middleware  {path.middleware}', f'launch      {path.transport}', '']
+    lines.append(f'{"image, bgr8":14}{"settings":24}{"median":>10}{"99 %":>10}  lost')
+    for one in path.figures:
+        size = f'{one.size[0]}x{one.size[1]}'
+        lines.append(
+            f'{size:14}{one.settings:24}{one.p50_ms:7.1f} ms{one.p99_ms:7.1f} ms'
+            f'  {one.lost} of {one.sent}'
+        )
+    lines.append('')
+    return '\n'.join([*lines, *(path.advice or ['Nothing to change.'])])
 
 
 def _gpus(facts: DeviceFacts) -> list[str]:

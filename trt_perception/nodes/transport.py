@@ -24,7 +24,9 @@ SHARED_MEMORY = Path('/dev/shm')
 BYTES_A_PROCESS = 72 * 2**20
 """What one process takes of the shared memory under the profile: its segment and the rest."""
 
-_CHOICES = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
+CHOICES = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
+"""Variables by which a user chooses how Fast DDS travels."""
+
 _FILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml')
 _FAST_DDS = ('', 'rmw_fastrtps_cpp', 'rmw_fastrtps_dynamic_cpp')
 
@@ -76,7 +78,7 @@ def _obstacle(environment: Mapping[str, str], processes: int) -> str:
     middleware = environment.get('RMW_IMPLEMENTATION', '')
     if middleware not in _FAST_DDS:
         return f'RMW_IMPLEMENTATION is {middleware}'
-    for name in _CHOICES:
+    for name in CHOICES:
         if environment.get(name):
             return f'{name} is set'
     for file in _FILES:

@@ -1,0 +1,85 @@
+"""How images travel between two processes, measured, and what to change."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import pytest
+
+from trt_perception.cli.doctor import transport_report
+from trt_perception.errors import MissingDependencyError
+from trt_perception.nodes import transport_measurement
+from trt_perception.nodes.transport import Transport
+from trt_perception.nodes.transport_measurement import (
+    DEFAULTS,
+    PACKAGE,
+    PathFigures,
+    TransportReport,
+    advice,
+    measure_transport,
+)
+
+SHARED = Transport({'FASTDDS_DEFAULT_PROFILES_FILE': '/p.xml'}, 'images go through shared memory')
+KEPT = Transport({}, 'transport left as it is: FASTDDS_BUILTIN_TRANSPORTS is set')
+
+
+def figures(defaults_ms=1.0, ours_ms=1.0, lost=0) -> list[PathFigures]:
+    return [
+        PathFigures(DEFAULTS, (640, 480), 30, 0, defaults_ms, defaults_ms),
+        PathFigures(PACKAGE, (640, 480), 30, lost, ours_ms, ours_ms),
+    ]
+
+
+def test_nothing_measured_nothing_to_change():
+    assert advice([], SHARED, {}, None) == []
+
+
+def test_where_the_defaults_do_as_well_nothing_is_to_change():
+    assert advice(figures(), SHARED, {}, 1000) == []
+    report = TransportReport('rmw', 'why', tuple(figures()), ())
+    assert transport_report(report).endswith('Nothing to change.')
+
+
+def test_where_the_package_gains_the_camera_is_to_be_started_likewise():
+    [text] = advice(figures(defaults_ms=90.0, ours_ms=4.0), SHARED, {}, None)
+    assert 'export FASTDDS_DEFAULT_PROFILES_FILE=/p.xml' in text
+
+
+def test_a_choice_of_the_user_that_loses_images_is_named():
+    [text] = advice(figures(lost=3), KEPT, {}, None)
+    assert 'FASTDDS_BUILTIN_TRANSPORTS is set' in text
+
+
+def test_sockets_that_are_too_small_are_named_where_images_go_through_them():
+    cyclone = {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}
+    [text] = advice(figures(), KEPT, cyclone, 212992)
+    assert 'sudo sysctl -w net.core.rmem_max=8388608' in text
+    assert advice(figures(), KEPT, cyclone, 2**24) == []
+
+
+def test_images_travel_between_two_processes():
+    pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+    report = measure_transport(sizes=((160, 120),), frames=15, rate_hz=30.0)
+    assert [one.settings for one in report.figures] == [DEFAULTS, PACKAGE]
+    assert [one.sent for one in report.figures] == [10, 10]
+    ours = report.figures[1]
+    assert ours.lost <= 1
+    assert 0 < ours.p50_ms < 1000
+    assert '160x120' in transport_report(report)
+
+
+def test_without_ros_2_it_says_so(monkeypatch, tmp_path):
+    python = tmp_path / 'python'
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(transport_measurement.sys, 'executable', str(python))
+    with pytest.raises(MissingDependencyError, match='source its setup'):
+        measure_transport(sizes=((16, 12),), frames=10)
+
+
+def test_images_that_never_came_have_no_latency():
+    silent = PathFigures(PACKAGE, (640, 480), 30, 30, math.nan, math.nan)
+    text = transport_report(TransportReport('rmw', 'why', (silent,), ('a', 'b')))
+    assert '30 of 30' in text
+    assert text.endswith('a\nb')

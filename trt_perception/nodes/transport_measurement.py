@@ -1,0 +1,223 @@
+"""Measures how images travel between two processes of this machine, and says what to change.
+
+Needs no ROS to be imported; the processes that it starts do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trt_perception.errors import MissingDependencyError, PerceptionError
+from trt_perception.nodes.transport import CHOICES, Transport, choose_transport
+
+SIZES = ((640, 480), (1920, 1080))
+RATE_HZ = 10.0
+FRAMES = 40
+_WARM_UP = 5
+"""Frames at the start that do not count: discovery and first allocations."""
+
+_LIMIT_S = 60.0
+_RECEIVE_BUFFER = Path('/proc/sys/net/core/rmem_max')
+_WANTED_BUFFER = 8 * 2**20
+_WORTH_SAYING = 1.5
+"""How many times slower the defaults must be for a change to be recommended."""
+
+PACKAGE, DEFAULTS = 'this package', "middleware's defaults"
+
+
+@dataclass(frozen=True)
+class PathFigures:
+    """How images of one size fared, from the stamp to Python on the other side.
+
+    Attributes:
+        settings: `PACKAGE` or `DEFAULTS`.
+        size: (width, height) of the bgr8 images.
+        sent, lost: how many.
+        p50_ms, p99_ms: of those that arrived; NaN where none did.
+    """
+
+    settings: str
+    size: tuple[int, int]
+    sent: int
+    lost: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class TransportReport:
+    """What was measured, under which middleware, and what follows.
+
+    Attributes:
+        middleware: value of RMW_IMPLEMENTATION, or that it is not set.
+        transport: what the launch files choose here, in words.
+        figures: for each size with the defaults and with this package's settings.
+        advice: what to change, one sentence or two each; empty where all is well.
+    """
+
+    middleware: str
+    transport: str
+    figures: tuple[PathFigures, ...]
+    advice: tuple[str, ...]
+
+
+def measure_transport(
+    environment: Mapping[str, str] = os.environ,
+    *,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    frames: int = FRAMES,
+    rate_hz: float = RATE_HZ,
+) -> TransportReport:
+    """Send images from one process to another, by default for about half a minute.
+
+    Args:
+        environment: that of the nodes. What it chooses stands.
+        sizes: (width, height) of the images.
+        frames: images of each size, at least 10.
+        rate_hz: images per second.
+
+    Raises:
+        MissingDependencyError: there is no ROS 2 in the environment.
+        PerceptionError: the processes do not come to an end.
+    """
+    chosen = choose_transport(environment, 2)
+    plain = {name: text for name, text in environment.items() if name not in CHOICES}
+    cases = ((DEFAULTS, plain, False), (PACKAGE, {**environment, **chosen.variables}, True))
+    figures = tuple(
+        _measure(settings, size, variables, ours, frames, rate_hz)
+        for size in sizes
+        for settings, variables, ours in cases
+    )
+    return TransportReport(
+        environment.get('RMW_IMPLEMENTATION') or "not set: the distribution's own",
+        chosen.reason,
+        figures,
+        tuple(advice(figures, chosen, environment, _receive_buffer())),
+    )
+
+
+def advice(
+    figures: Sequence[PathFigures],
+    chosen: Transport,
+    environment: Mapping[str, str],
+    receive_buffer: int | None,
+) -> list[str]:
+    """What to change, in words.
+
+    Args:
+        figures: as measured.
+        chosen: what the launch files choose.
+        environment: of the nodes.
+        receive_buffer: greatest size in bytes of a socket's buffer; None where unknown.
+    """
+    said = []
+    ours = [one for one in figures if one.settings == PACKAGE]
+    theirs = [one for one in figures if one.settings == DEFAULTS]
+    gains = any(
+        d.lost > o.lost or d.p50_ms > _WORTH_SAYING * o.p50_ms
+        for d, o in zip(theirs, ours, strict=True)
+    )
+    if gains and chosen.variables:
+        exports = ' '.join(f'{name}={value}' for name, value in chosen.variables.items())
+        said.append(
+            "Start the camera's driver in the same way as this package's launch files start "
+            f'their nodes: export {exports}. Both ends of a topic need it'
+        )
+    if not chosen.variables and any(one.lost for one in ours):
+        said.append(f'Images are lost, and the {chosen.reason}')
+    middleware = environment.get('RMW_IMPLEMENTATION', '')
+    by_socket = 'cyclone' in middleware or 'zenoh' in middleware
+    small = receive_buffer is not None and receive_buffer < _WANTED_BUFFER
+    if small and (by_socket or any(one.lost for one in ours)):
+        said.append(
+            f'Sockets may hold {receive_buffer} bytes, less than an image: '
+            f'sudo sysctl -w net.core.rmem_max={_WANTED_BUFFER}'
+        )
+    return said
+
+
+def _measure(
+    settings: str,
+    size: tuple[int, int],
+    environment: Mapping[str, str],
+    ours: bool,
+    frames: int,
+    rate_hz: float,
+) -> PathFigures:
+    wanted = {
+        'topic': f'/trt_perception_doctor_{os.getpid()}/image',
+        'size': size,
+        'frames': frames,
+        'rate': rate_hz,
+        'keep_memory': ours,
+    }
+    # Nothing of this leaves the machine.
+    variables = {**environment, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    with tempfile.TemporaryDirectory() as folder:
+        taker = _started({**wanted, 'role': 'take' if ours else 'spin'}, variables, folder)
+        sender = _started({**wanted, 'role': 'publish'}, variables, folder)
+        stamps = _answer(sender, [taker])['stamps'][_WARM_UP:]
+        arrivals = _answer(taker, [])['arrivals']
+    ages = [(arrivals[str(s)] - s) / 1e6 for s in stamps if str(s) in arrivals]
+    p50, p99 = (statistics.median(ages), _p99(ages)) if ages else (math.nan, math.nan)
+    return PathFigures(settings, size, len(stamps), len(stamps) - len(ages), p50, p99)
+
+
+def _p99(ages: Sequence[float]) -> float:
+    return sorted(ages)[min(len(ages) - 1, math.ceil(0.99 * len(ages)) - 1)]
+
+
+def _started(
+    wanted: Mapping[str, object], environment: Mapping[str, str], folder: str
+) -> subprocess.Popen[str]:
+    code = 'from trt_perception.nodes.image_path import main; main()'
+    return subprocess.Popen(
+        [sys.executable, '-c', code, json.dumps(wanted)],
+        env=dict(environment),
+        cwd=folder,  # a checkout of the package in the current folder would hide its messages
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _answer(
+    process: subprocess.Popen[str], others: Sequence[subprocess.Popen[str]]
+) -> dict[str, dict[str, int]]:
+    """What a process printed; the `others` end with it where it fails."""
+    try:
+        output, errors = process.communicate(timeout=_LIMIT_S)
+        answer: dict[str, dict[str, int]] = json.loads(output.strip().splitlines()[-1])
+        return answer
+    except subprocess.TimeoutExpired as error:
+        text = f'an end of the image path has not finished after {_LIMIT_S:.0f} s'
+        raise PerceptionError(text) from error
+    except IndexError as error:
+        last = (errors.strip().splitlines() or ['it said nothing'])[-1]
+        if 'ModuleNotFoundError' in last:
+            raise MissingDependencyError(
+                f'the transport is that of ROS 2, which is not here ({last}): source its setup, '
+                'or use `make shell` in a checkout'
+            ) from error
+        raise PerceptionError(f'an end of the image path failed: {last}') from error
+    finally:
+        for one in (process, *(others if process.returncode else ())):
+            if one.poll() is None:
+                one.kill()
+                one.communicate()
+
+
+def _receive_buffer() -> int | None:
+    try:
+        return int(_RECEIVE_BUFFER.read_text())
+    except (OSError, ValueError):
+        return None
