@@ -54,8 +54,11 @@ from trt_perception.tensor_spec import TensorSpec
 
 log = logging.getLogger(__name__)
 
-_FIRST_ROOM = 4
-"""Room for masks at first, as a multiple of the image's pixels."""
+FIRST_ROOM = 4
+"""Room for the masks of an image at first, as a multiple of its pixels."""
+
+LEAST_ROOM = 1 << 20
+"""Bytes of room for the masks of small images."""
 
 Letterboxes = Sequence[Letterbox]
 
@@ -272,7 +275,7 @@ class DeviceInstances:
         """Of a batch that begins now."""
         start = self._head.result_bytes(len(letterboxes))
         areas = (letterbox.source[0] * letterbox.source[1] for letterbox in letterboxes)
-        rooms = [max(_FIRST_ROOM * area, self._room) for area in areas]
+        rooms = [max(FIRST_ROOM * area, LEAST_ROOM, self._room) for area in areas]
         return mask_layouts(letterboxes, start, rooms, id_image=self._masks.id_image)
 
     def _layouts_of(self, result: NDArray[np.uint8], letterboxes: Letterboxes) -> list[MaskLayout]:

@@ -1,0 +1,184 @@
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trt_perception.decoding.registry import decoder_for
+from trt_perception.kernels import decoders
+from trt_perception.kernels.decoders import device_decoder
+from trt_perception.kernels.drawn_detections import DrawnDetections
+from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.preprocessing.letterbox import Letterbox
+from trt_perception.results import DecodeSettings, InstanceMask
+from trt_perception.tensor_spec import TensorSpec
+
+NETWORK = (64, 64)
+ANCHORS = 84
+"""Cells at strides 8, 16 and 32."""
+
+LETTERBOXES = [Letterbox.fit(size, NETWORK) for size in [(100, 60), (33, 90)]]
+
+
+def model(family, task, classes=2, options=None):
+    return ModelSpec(
+        name='m',
+        onnx=Path('m'),
+        family=family,
+        task=task,
+        input=InputSpec(NETWORK),
+        classes=tuple(ClassSpec(f'class {i}') for i in range(classes)),
+        options=options or {},
+    )
+
+
+def random_tensor(*shape, dtype=np.float32, seed=0):
+    """In steps of an eighth, so that sums are exact in any order."""
+    drawn = np.random.default_rng(seed).normal(size=shape) * 2
+    return (np.round(drawn * 8) / 8).astype(dtype)
+
+
+def head(values, *, objectness=False, extras=0, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = np.zeros((2, ANCHORS, values), np.float32)
+    rows[..., :2] = rng.random((2, ANCHORS, 2)) * 64
+    rows[..., 2:4] = rng.random((2, ANCHORS, 2)) * 30 + 2
+    rows[..., 4:] = rng.random((2, ANCHORS, values - 4))
+    if extras:
+        rows[..., -extras:] = random_tensor(2, ANCHORS, extras)
+    return rows if objectness else np.ascontiguousarray(rows.transpose(0, 2, 1))
+
+
+def decoded(executor, decoder, tensors, letterboxes=LETTERBOXES, settings=None):
+    """As the pipeline does it: the head comes back first, then the rest."""
+    settings = settings or DecodeSettings()
+    outputs = {name: executor.upload(tensor) for name, tensor in tensors.items()}
+    scratch = executor.allocate(decoder.scratch_bytes(letterboxes))
+    nbytes, head_bytes = decoder.result_bytes(letterboxes), decoder.head_bytes(letterboxes)
+    result = executor.allocate(nbytes)
+    decoder.enqueue(outputs, letterboxes, settings, scratch, result, executor.stream)
+    device = executor.download(result, np.uint8, nbytes)
+    host = np.full(nbytes, 0xAA, np.uint8)
+    host[:head_bytes] = device[:head_bytes]
+    for part in decoder.rest(host, letterboxes):
+        host[part] = device[part]
+    executor.free()
+    return decoder.read(host, letterboxes, settings)
+
+
+def check(executor, spec, tensors, **options):
+    """The GPU's decoder gives what the CPU's gives."""
+    outputs = [TensorSpec(name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()]
+    decoder = device_decoder(executor, spec, outputs, **options)
+    found = decoded(executor, decoder, tensors)
+    expected = decoder_for(spec, outputs).decode(tensors, LETTERBOXES, DecodeSettings())
+    for mine, theirs in zip(found, expected, strict=True):
+        for name in ('boxes', 'scores', 'class_ids', 'key_points', 'size'):
+            if hasattr(theirs, name):
+                np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+        for one, other in zip(getattr(mine, 'masks', None) or (), theirs.masks or (), strict=True):
+            assert (one.x, one.y) == (other.x, other.y)
+            np.testing.assert_array_equal(one.bits, other.bits)
+    return found
+
+
+@pytest.mark.parametrize(
+    ('spec', 'values', 'objectness'),
+    [
+        (model('yolov8', 'detect'), 6, False),
+        (model('yolov5', 'detect'), 7, True),
+        (model('yolov7', 'detect', 1), 6, True),
+        (model('yolox', 'detect', options={'decoded': True}), 7, True),
+    ],
+)
+def test_boxes(executor, spec, values, objectness):
+    found = check(executor, spec, {'output0': head(values, objectness=objectness)})
+    assert len(found[0]) > 3
+    assert found[0].masks is None
+
+
+def test_key_points(executor):
+    spec = model('yolov8', 'pose', 1, {'key_point_shape': [5, 3]})
+    found = check(executor, spec, {'output0': head(5 + 15)})
+    assert found[0].key_points.shape == (len(found[0]), 5, 3)
+
+
+@pytest.mark.parametrize('id_image', [False, True])
+@pytest.mark.parametrize('family', ['yolov8', 'yolov5'])
+def test_masks(executor, family, id_image):
+    objectness = family == 'yolov5'
+    tensors = {
+        'output0': head(6 + objectness + 4, objectness=objectness, extras=4),
+        'output1': random_tensor(2, 4, 16, 16),
+    }
+    found = check(executor, model(family, 'instance'), tensors, id_image=id_image)
+    for detections in found:
+        assert isinstance(detections, DrawnDetections) == id_image
+        plain = super(DrawnDetections, detections).id_image() if id_image else None
+        if id_image:
+            np.testing.assert_array_equal(detections.id_image(), plain)
+
+
+def test_other_masks_have_another_id_image(executor):
+    mask = InstanceMask(0, 0, np.ones((2, 2), np.bool_))
+    boxes, scores = np.array([[0, 0, 2, 2]], np.float32), np.ones(1, np.float32)
+    ids = np.zeros((3, 3), np.uint16)
+    found = DrawnDetections(boxes, scores, np.zeros(1, np.int64), (3, 3), [mask], ids=ids)
+    assert found.id_image().sum() == 4
+
+
+def test_more_room_for_masks_after_an_image_that_had_too_little(executor, caplog, monkeypatch):
+    monkeypatch.setattr(decoders, 'LEAST_ROOM', 0)
+    spec = model('yolov8', 'instance', 1)
+    tensors = {'output0': head(5 + 4, extras=4), 'output1': random_tensor(2, 4, 16, 16)}
+    tensors['output0'][:, :2] = 32
+    tensors['output0'][:, 2:4] = np.linspace(60, 200, ANCHORS)
+    outputs = [TensorSpec(name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()]
+    decoder = device_decoder(executor, spec, outputs, id_image=True)
+    everything = DecodeSettings(score=0.0, iou=1.0)
+    first = decoded(executor, decoder, tensors, settings=everything)
+    assert any(mask.bits.size == 0 for mask in first[0].masks)
+    assert 'came without' in caplog.text
+    second = decoded(executor, decoder, tensors, settings=everything)
+    assert all(mask.bits.size for mask in second[0].masks)
+
+
+@pytest.mark.parametrize(
+    'tensor',
+    [
+        random_tensor(2, 5, 8, 8),
+        random_tensor(2, 5, 8, 8, dtype=np.float16),
+        np.random.default_rng(0).integers(0, 6, (2, 1, 16, 16)),
+        np.random.default_rng(0).integers(0, 6, (2, 32, 32), np.int32),
+    ],
+)
+def test_semantic_maps(executor, tensor):
+    spec = model('semantic', 'semantic', 5)
+    outputs = [TensorSpec('out', tensor.dtype, tensor.shape)]
+    found = decoded(executor, device_decoder(executor, spec, outputs), {'out': tensor})
+    decoder = decoder_for(spec, outputs)
+    expected = decoder.decode({'out': tensor}, LETTERBOXES, DecodeSettings())
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine.class_ids, theirs.class_ids)
+
+
+def test_what_has_no_kernel_is_left_to_the_cpu(executor):
+    oriented = TensorSpec('output0', np.dtype(np.float32), (1, 7, ANCHORS))
+    assert device_decoder(executor, model('yolov8', 'oriented'), [oriented]) is None
+    raw = TensorSpec('output0', np.dtype(np.float32), (1, ANCHORS, 7))
+    assert device_decoder(executor, model('yolox', 'detect'), [raw]) is None
+    double = TensorSpec('output0', np.dtype(np.float64), (1, 6, ANCHORS))
+    assert device_decoder(executor, model('yolov8', 'detect'), [double]) is None
+    many = TensorSpec('output0', np.dtype(np.float32), (40, 6, ANCHORS))
+    assert device_decoder(executor, model('yolov8', 'detect'), [many]) is None
+
+
+def test_results_outlive_the_memory_they_came_in(executor):
+    tensors = {'output0': head(6)}
+    outputs = [TensorSpec('output0', np.dtype(np.float32), (2, 6, ANCHORS))]
+    decoder = device_decoder(executor, model('yolov8', 'detect'), outputs)
+    found = decoded(executor, decoder, tensors)
+    kept = found[0].boxes.copy()
+    gc.collect()
+    np.testing.assert_array_equal(found[0].boxes, kept)
+    assert found[0].boxes.base is None
