@@ -21,22 +21,33 @@ MAY_IMPORT = {
     'runtime': {ROOT, 'gpu'},
     'drawing': {ROOT},
     'tracking': {ROOT},
+    'adaptation': {ROOT},
     'decoding': {ROOT, 'preprocessing'},
     'kernels': {ROOT, 'gpu', 'preprocessing', 'decoding'},
     'sources': {ROOT, 'scenes', 'preprocessing'},
-    'pipeline': {ROOT, 'preprocessing', 'decoding', 'gpu', 'kernels', 'runtime', 'tracking'},
+    'pipeline': {
+        ROOT,
+        'preprocessing',
+        'decoding',
+        'gpu',
+        'kernels',
+        'runtime',
+        'tracking',
+        'adaptation',
+    },
     'building': {ROOT, 'preprocessing', 'decoding', 'runtime', 'pipeline', 'sources'},
     'evaluation': {
         *(ROOT, 'building', 'pipeline', 'runtime', 'decoding', 'preprocessing'),
         *('sources', 'scenes'),
     },
+    'exporting': {ROOT, 'building', 'runtime'},
     'nodes': {
         *(ROOT, 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
         *('preprocessing', 'tracking'),
     },
     'cli': {
         *(ROOT, 'evaluation', 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
-        *('nodes', 'tracking'),
+        *('nodes', 'tracking', 'exporting'),
     },
 }
 ROS = ('rclpy', 'cv_bridge', 'launch', 'launch_ros', 'ament_index_python', 'rosidl_runtime_py')

@@ -1,0 +1,169 @@
+"""Several variants of one model, of which each frame takes the one that fits the moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from trt_perception.adaptation.controller import Controller
+from trt_perception.adaptation.settings import AdaptationSettings, MachineState, Move
+from trt_perception.errors import ModelSpecError, PerceptionError
+from trt_perception.frames import Frame
+from trt_perception.model_spec import ModelSpec
+from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
+from trt_perception.pipeline.stopwatch import Stopwatch
+from trt_perception.results import DecodeSettings
+from trt_perception.runtime.protocol import Runtime
+from trt_perception.runtime.selection import BackendChoice
+
+_TIMED_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run the model.
+
+    Attributes:
+        name: for the log, such as 'street_detect int8'.
+        pipeline: loaded; closed with the whole.
+    """
+
+    name: str
+    pipeline: PerceptionPipeline
+
+
+class AdaptivePipeline:
+    """Looks at frames like a `PerceptionPipeline`, with the variant that fits. Used by one thread.
+
+    All variants stay loaded, so that a move costs nothing and loses no frame. They must find the
+    same classes in the same order, so that whoever reads the results sees no difference.
+    """
+
+    def __init__(
+        self,
+        variants: Sequence[Variant],
+        settings: AdaptationSettings,
+        *,
+        moved: Callable[[str], None],
+        machine: Callable[[], MachineState] = MachineState,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Time each variant, and begin with the first one.
+
+        Args:
+            variants: loaded, the most accurate first.
+            settings: aim and patience.
+            moved: told of each move, in words.
+            machine: the newest state of the machine; asked once a frame, so it must be quick.
+            clock: seconds, never going back.
+
+        Raises:
+            ModelSpecError: the variants do not do the same task with the same classes.
+            InferenceError, ModelOutputError: one of them does not run.
+            ParameterError: there is no variant.
+        """
+        _check_alike([variant.pipeline.spec for variant in variants])
+        self._variants = tuple(variants)
+        self._moved = moved
+        self._machine = machine
+        self._clock = clock
+        self._controller = Controller([_timed(v.pipeline) for v in variants], settings)
+
+    @property
+    def variant(self) -> Variant:
+        """The one that the next frame takes."""
+        return self._variants[self._controller.current]
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """All of them, the most accurate first."""
+        return self._variants
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model of the current variant."""
+        return self.variant.pipeline.spec
+
+    @property
+    def runtime(self) -> Runtime:
+        """The network of the current variant."""
+        return self.variant.pipeline.runtime
+
+    @property
+    def choice(self) -> BackendChoice:
+        """The backend of the current variant, and the reason for it."""
+        return self.variant.pipeline.choice
+
+    @property
+    def settings(self) -> DecodeSettings:
+        """Thresholds and class filter; those that are set hold for every variant."""
+        return self.variant.pipeline.settings
+
+    @settings.setter
+    def settings(self, settings: DecodeSettings) -> None:
+        for variant in self._variants:
+            variant.pipeline.settings = settings
+
+    def process_each(self, frames: Sequence[Frame]) -> list[Perceived | PerceptionError]:
+        """See `PerceptionPipeline.process_each`."""
+        return self.variant.pipeline.process_each(frames)
+
+    def process(self, frames: Sequence[Frame]) -> list[Perceived]:
+        """See `PerceptionPipeline.process`."""
+        return self.variant.pipeline.process(frames)
+
+    def frame_done(self, latency_ms: float) -> None:
+        """A frame's result is out; the next one may take another variant.
+
+        Args:
+            latency_ms: from the frame's arrival to its result.
+        """
+        move = self._controller.frame(latency_ms, self._clock(), self._machine())
+        if move is not None:
+            self._moved(self.told(move))
+
+    def told(self, move: Move) -> str:
+        """A move, in words."""
+        names = (self._variants[move.origin].name, self._variants[move.target].name)
+        return f'from {names[0]} to {names[1]}: {move.reason}'
+
+    def set_class_filter(self, names: Sequence[str]) -> None:
+        """See `PerceptionPipeline.set_class_filter`."""
+        self.settings = replace(self.settings, class_filter=self.spec.class_filter(names))
+
+    def warm_up(self) -> None:
+        """Look at one grey frame with each variant."""
+        for pipeline in self._pipelines():
+            pipeline.warm_up()
+
+    def close(self) -> None:
+        """Free all networks."""
+        for pipeline in self._pipelines():
+            pipeline.close()
+
+    def _pipelines(self) -> Iterator[PerceptionPipeline]:
+        return (variant.pipeline for variant in self._variants)
+
+
+def _timed(pipeline: PerceptionPipeline) -> float:
+    """Milliseconds of the quickest of a few grey frames."""
+    times = []
+    for _ in range(1 + _TIMED_RUNS):  # the first one allocates
+        watch = Stopwatch()
+        pipeline.warm_up()
+        watch.lap('all')
+        times.append(watch.laps_ms['all'])
+    return min(times)
+
+
+def _check_alike(specs: Sequence[ModelSpec]) -> None:
+    for spec in specs[1:]:
+        first = specs[0]
+        if spec.task != first.task or spec.class_names != first.class_names:
+            raise ModelSpecError(
+                f'{spec.name} ({spec.task}, {len(spec.classes)} classes) cannot take turns with '
+                f'{first.name} ({first.task}, {len(first.classes)} classes): variants must do the '
+                'same task with the same classes in the same order. Name precisions or sizes of '
+                'one model'
+            )
