@@ -20,7 +20,9 @@ from trt_perception.building.opening import Watch
 from trt_perception.building.precision import PRECISIONS, Precision
 from trt_perception.errors import AccuracyError
 from trt_perception.model_spec import ModelSpec, load_model_spec
-from trt_perception.pipeline.perception import PerceptionPipeline
+from trt_perception.onnx_file import read_onnx
+from trt_perception.pipeline.making import make_pipeline
+from trt_perception.pipeline.perception import DEFAULT_USE, GpuUse, PerceptionPipeline
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.gpu_probes import Gpu
 from trt_perception.runtime.protocol import Runtime
@@ -69,21 +71,19 @@ def ladder(precision: str, fallback: str) -> tuple[Precision, ...]:
 
 
 def loaded(
-    spec: ModelSpec, plan: bytes, precision: Precision, device: EngineDevice, choice: BackendChoice
+    spec: ModelSpec,
+    plan: bytes,
+    precision: Precision,
+    device: EngineDevice,
+    choice: BackendChoice,
+    gpu_use: GpuUse = DEFAULT_USE,
 ) -> PerceptionPipeline:
     """An engine on its device, warmed up.
 
     Raises:
         PerceptionError: it cannot be executed, or its outputs are not the model's.
     """
-    runtime = device.execute(plan, precision)
-    try:
-        pipeline = PerceptionPipeline(spec, runtime, choice)
-        pipeline.warm_up()
-    except BaseException:
-        runtime.close()
-        raise
-    return pipeline
+    return make_pipeline(spec, device.execute(plan, precision), choice, gpu_use)
 
 
 def gated(engine: Engine, request: EngineRequest, cache: EngineCache, gate: EngineGate) -> Engine:
@@ -111,12 +111,23 @@ def _execute(flavour: Flavour, plan: bytes, precision: Precision) -> Runtime:
 
 @dataclass(frozen=True)
 class EngineOpening:
-    """One model's way onto one device."""
+    """One model's way onto one device.
+
+    Attributes:
+        device: what builds and executes.
+        choice: why this backend.
+        watch: how it is watched.
+        cache: where engines are kept.
+        gpu_use: how a GPU is used.
+        max_batch: images in one inference at most.
+    """
 
     device: EngineDevice
     choice: BackendChoice
     watch: Watch
     cache: EngineCache
+    gpu_use: GpuUse = DEFAULT_USE
+    max_batch: int = 1
 
     def open(self, model_yaml: Path, precisions: tuple[Precision, ...]) -> PerceptionPipeline:
         """The model in the first of these precisions whose engine is accurate enough.
@@ -127,7 +138,7 @@ class EngineOpening:
         """
         spec = load_model_spec(model_yaml)
         for precision in precisions:
-            wish = Wish(precision, targets=self.device.targets)
+            wish = Wish(precision, self._batch(spec), targets=self.device.targets)
             request = request_engine(spec, model_yaml, wish, self.device.flavour, self.device.gpu)
             gate = EngineGate(spec, precision, request.ranges, self.device.execute)
             engine = self._engine(request, gate)
@@ -140,8 +151,15 @@ class EngineOpening:
                 continue
             self.watch.tell(f'{spec.name} {precision}: {verified}')
             choice = replace(self.choice, verified=verified)
-            return loaded(spec, engine.plan, precision, self.device, choice)
+            return loaded(spec, engine.plan, precision, self.device, choice, self.gpu_use)
         raise AssertionError('no precision to try')
+
+    def _batch(self, spec: ModelSpec) -> tuple[int, int, int] | None:
+        """The range of batches, where there is one to choose."""
+        (images, *_) = read_onnx(spec.onnx).inputs
+        if self.max_batch == 1 or images.shape[:1] != (-1,):
+            return None
+        return 1, self.max_batch, self.max_batch
 
     def _engine(self, request: EngineRequest, gate: EngineGate) -> Engine:
         """The engine, with figures of the gate if there can be any."""

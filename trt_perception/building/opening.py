@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trt_perception.building.build_progress import BuildControl
 from trt_perception.errors import BackendUnavailableError, ParameterError
 from trt_perception.model_store import find_model
-from trt_perception.pipeline.perception import PerceptionPipeline, open_pipeline
+from trt_perception.pipeline.perception import (
+    DEFAULT_USE,
+    GpuUse,
+    PerceptionPipeline,
+    open_pipeline,
+)
 from trt_perception.runtime.obstacles import ENGINE_BACKENDS
-from trt_perception.runtime.selection import BackendChoice, choose_backend
+from trt_perception.runtime.selection import FRAMES, BackendChoice, choose_backend
 
 if TYPE_CHECKING:
     from trt_perception.building.engine_cache import EngineCache
@@ -55,6 +60,8 @@ def open_built_pipeline(
     watch: Watch | None = None,
     cache: EngineCache | None = None,
     device: EngineDevice | None = None,
+    gpu_use: GpuUse = DEFAULT_USE,
+    max_batch: int = 1,
 ) -> PerceptionPipeline:
     """Load a model and make sure that it runs. Building an engine takes minutes.
 
@@ -67,6 +74,9 @@ def open_built_pipeline(
         watch: how a build is watched and stopped.
         cache: where engines are kept; None: `engine_cache.default_folder`.
         device: what builds and executes engines instead of this machine.
+        gpu_use: how a GPU is used.
+        max_batch: images in one inference at most, at least 1. An engine is built for 1 to so
+            many where the network leaves its batch open.
 
     Raises:
         AccuracyError: the engine differs too much from float32, and so does every precision
@@ -76,6 +86,8 @@ def open_built_pipeline(
     """
     if fallback not in FALLBACKS:
         raise ParameterError(f'fallback {fallback!r} is unknown; allowed: {", ".join(FALLBACKS)}')
+    if max_batch < 1:
+        raise ParameterError(f'max_batch {max_batch}: it must be at least 1')
     watch = watch or Watch()
     failed: dict[str, str] = {}
     while True:
@@ -84,13 +96,17 @@ def open_built_pipeline(
         else:
             choice = choose_backend(backend, precision, without=failed)
         if choice.backend not in ENGINE_BACKENDS:
-            pipeline = open_pipeline(model, backend=backend, precision=precision, threads=threads)
+            pipeline = open_pipeline(
+                model, backend=backend, precision=precision, threads=threads, gpu_use=gpu_use
+            )
             if pipeline.choice.backend == choice.backend:  # which says of engines, too, why not
-                pipeline.choice = choice
+                _, said, where = pipeline.choice.reason.partition(FRAMES)
+                pipeline.choice = replace(choice, reason=f'{choice.reason}{said}{where}')
             return pipeline
         try:
             precisions = (precision, fallback)
-            return _open_engine(find_model(model), choice, precisions, watch, cache, device)
+            yaml = find_model(model)
+            return _open_engine(yaml, choice, precisions, watch, cache, device, gpu_use, max_batch)
         except BackendUnavailableError as error:
             # Only 'auto' may go on without an engine, and only where nobody asked for one.
             if device is not None or backend != 'auto' or precision != 'fp32':
@@ -106,6 +122,8 @@ def _open_engine(
     watch: Watch,
     cache: EngineCache | None,
     device: EngineDevice | None,
+    gpu_use: GpuUse,
+    max_batch: int,
 ) -> PerceptionPipeline:
     from trt_perception.building.engine_cache import EngineCache, default_folder
     from trt_perception.building.engine_opening import EngineOpening, ladder, this_device
@@ -115,5 +133,7 @@ def _open_engine(
         choice,
         watch,
         cache or EngineCache(default_folder()),
+        gpu_use,
+        max_batch,
     )
     return opening.open(model_yaml, ladder(*precisions))

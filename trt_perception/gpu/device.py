@@ -24,7 +24,8 @@ class Gpu:
         """Within the owner's thread and context."""
         self.driver = driver
         self.name: str = device.name()
-        self.capability: tuple[int, ...] = tuple(device.compute_capability())
+        major, minor = device.compute_capability()
+        self.capability: tuple[int, int] = major, minor
         self._buffers: list[Buffers] = []
 
     def buffers(self) -> Buffers:

@@ -70,8 +70,6 @@ class Buffers:
     def device(self, name: str, nbytes: int) -> int:
         """Address of at least `nbytes` on the GPU, aligned to 256 bytes. Contents are not kept.
 
-        Work that still uses smaller memory of this name must be over.
-
         Raises:
             GpuMemoryError: the GPU has no room.
         """
@@ -107,6 +105,7 @@ class Buffers:
         if held is not None and held.nbytes >= nbytes:
             return held
         if held is not None:
+            self._driver.Context.synchronize()  # work in flight may still use it
             group.pop(name).free()  # first: both may not fit
         rounded = max(-(-nbytes // _GRAIN), 1) * _GRAIN
         try:

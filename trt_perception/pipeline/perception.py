@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.decoding.protocol import Decoder
-from trt_perception.decoding.registry import decoder_for
+from trt_perception.decoding.registry import decoder_for, side_inputs_for
 from trt_perception.errors import (
+    DeviceLostError,
     FrameError,
     InferenceError,
     ModelFileError,
@@ -28,6 +30,7 @@ from trt_perception.preprocessing.letterbox import Preprocessor
 from trt_perception.results import DecodeSettings, Result
 from trt_perception.runtime.protocol import Runtime
 from trt_perception.runtime.selection import BackendChoice, open_runtime
+from trt_perception.runtime.side_inputs import fed
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,40 @@ class Perceived:
 
     Attributes:
         result: in the frame's own pixels.
-        image: uint8 [H, W, 3] BGR, the frame as it was looked at.
+        source: the frame, or the picture that was made of it.
         stages_ms: milliseconds that each stage took, in the order of the stages. In a batch,
             the stages done together count whole for every frame: each had to wait for them.
     """
 
     result: Result
-    image: NDArray[np.uint8]
+    source: Frame | NDArray[np.uint8]
     stages_ms: dict[str, float]
+
+    @cached_property
+    def image(self) -> NDArray[np.uint8]:
+        """uint8 [H, W, 3] BGR, the frame as it was looked at.
+
+        On a GPU nothing needs it, so it is made for the first who asks, from the frame's data as
+        they are then.
+        """
+        return to_bgr(self.source) if isinstance(self.source, Frame) else self.source
+
+
+@dataclass(frozen=True)
+class GpuUse:
+    """How a GPU is used, where there is one.
+
+    Attributes:
+        overlap: it works on two batches at a time, for `PerceptionPipeline.process_all`. Without,
+            nothing ever queues and a single frame is through soonest.
+        cpu_fallback: go on on the CPU where the GPU is lost for good.
+    """
+
+    overlap: bool = False
+    cpu_fallback: bool = False
+
+
+DEFAULT_USE = GpuUse()
 
 
 class PerceptionPipeline:
@@ -72,11 +101,11 @@ class PerceptionPipeline:
         self.settings = DecodeSettings(
             spec.thresholds.score, spec.thresholds.iou, spec.thresholds.max_detections
         )
-        self.runtime = runtime
-        self._input_dtype = _check_input(spec, runtime)
+        self.runtime = fed(runtime, side_inputs_for(spec, runtime.inputs))
+        self._input_dtype = _check_input(spec, self.runtime)
         self._decoder: Decoder = decoder_for(spec, runtime.outputs)
         self._preprocess = Preprocessor(spec.input, self._input_dtype)
-        self._tensor = self._allocate(1)
+        self._tensor = self._allocate(0)
 
     def process(self, frames: Sequence[Frame]) -> list[Perceived]:
         """Look at a batch of frames, of one camera or of several, of any sizes.
@@ -93,6 +122,11 @@ class PerceptionPipeline:
             perceived.append(outcome)
         return perceived
 
+    def process_all(self, batches: Iterable[Sequence[Frame]]) -> Iterator[list[Perceived]]:
+        """Look at one batch after the other; see `process`. A GPU may work on two at a time."""
+        for frames in batches:
+            yield self.process(frames)
+
     def process_each(self, frames: Sequence[Frame]) -> list[Perceived | PerceptionError]:
         """Like `process`, but a frame that fails takes no other one with it.
 
@@ -104,23 +138,29 @@ class PerceptionPipeline:
         if not frames:
             return []
         watch = Stopwatch()
-        images = [_converted(frame) for frame in frames]
+        images = [self._readable(frame) for frame in frames]
         watch.lap('convert')
         usable = [image for image in images if not isinstance(image, FrameError)]
         seen = iter(self._look_each(usable, watch) if usable else ())
         return [i if isinstance(i, FrameError) else next(seen) for i in images]
 
+    def _readable(self, frame: Frame) -> Any:
+        """What `_look` takes of a frame; or why it cannot be used."""
+        return _converted(frame)
+
     def _look_each(
-        self, images: Sequence[NDArray[np.uint8]], watch: Stopwatch
+        self, images: Sequence[Any], watch: Stopwatch
     ) -> list[Perceived | PerceptionError]:
         try:
             return [*self._look(images, watch)]
+        except DeviceLostError as error:
+            return [error] * len(images)
         except (InferenceError, ModelOutputError) as error:
             if len(images) == 1:
                 return [error]
             return [one for image in images for one in self._look_each([image], watch)]
 
-    def _look(self, images: Sequence[NDArray[np.uint8]], watch: Stopwatch) -> list[Perceived]:
+    def _look(self, images: Sequence[Any], watch: Stopwatch) -> list[Perceived]:
         """The way of images of any sizes, uint8 [H, W, 3] BGR, through the network."""
         if len(self._tensor) < len(images):
             self._tensor = self._allocate(len(images))
@@ -147,12 +187,15 @@ class PerceptionPipeline:
         Raises:
             InferenceError, ModelOutputError: the network does not run or decode.
         """
-        width, height = self.spec.input.size
-        self.process([Frame.from_bgr(np.full((height, width, 3), 114, np.uint8))])
+        self.process([self._grey_frame()])
 
     def close(self) -> None:
         """Free the network."""
         self.runtime.close()
+
+    def _grey_frame(self) -> Frame:
+        width, height = self.spec.input.size
+        return Frame.from_bgr(np.full((height, width, 3), 114, np.uint8))
 
     def _allocate(self, batch: int) -> NDArray[Any]:
         width, height = self.spec.input.size
@@ -172,6 +215,7 @@ def open_pipeline(
     backend: str = 'auto',
     precision: str = 'fp32',
     threads: int | None = None,
+    gpu_use: GpuUse = DEFAULT_USE,
 ) -> PerceptionPipeline:
     """Load a model and make sure that it runs.
 
@@ -180,6 +224,7 @@ def open_pipeline(
         backend: one of `runtime.selection.BACKENDS`.
         precision: one of `runtime.selection.PRECISIONS`.
         threads: CPU threads for one inference; None leaves the choice to the backend.
+        gpu_use: how a GPU is used.
 
     Raises:
         ModelSpecError: the YAML file is missing or wrong.
@@ -189,15 +234,11 @@ def open_pipeline(
         ParameterError: a value is not allowed.
         InferenceError: the network fails on its first frame.
     """
+    from trt_perception.pipeline.making import make_pipeline
+
     spec = load_model_spec(find_model(model))
     runtime, choice = open_runtime(spec.onnx, backend=backend, precision=precision, threads=threads)
-    try:
-        pipeline = PerceptionPipeline(spec, runtime, choice)
-        pipeline.warm_up()
-    except BaseException:
-        runtime.close()
-        raise
-    return pipeline
+    return make_pipeline(spec, runtime, choice, gpu_use)
 
 
 def _check_input(spec: ModelSpec, runtime: Runtime) -> np.dtype[Any]:

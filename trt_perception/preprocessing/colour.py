@@ -40,14 +40,26 @@ def to_bgr(frame: Frame) -> Image:
     """
     if frame.encoding == COMPRESSED:
         return _decompress(frame)
+    check_frame(frame)
+    try:
+        return _ENCODINGS[frame.encoding].convert(frame)
+    except cv2.error as error:
+        raise FrameError('corrupt', f'{_name(frame)}: OpenCV refuses it: {error}') from error
+
+
+def check_frame(frame: Frame) -> int:
+    """Make sure that an uncompressed frame can be read, without reading it.
+
+    Returns:
+        How many bytes of its data belong to the image.
+
+    Raises:
+        FrameError: as `to_bgr` does.
+    """
     encoding = _ENCODINGS.get(frame.encoding)
     if encoding is None:
         raise FrameError('unknown_encoding', _unknown(frame.encoding))
-    _check(frame, encoding)
-    try:
-        return encoding.convert(frame)
-    except cv2.error as error:
-        raise FrameError('corrupt', f'{_name(frame)}: OpenCV refuses it: {error}') from error
+    return _check(frame, encoding)
 
 
 def _samples(frame: Frame, channels: int, sample_bytes: int, rows: int) -> Image:
@@ -174,7 +186,7 @@ def _name(frame: Frame) -> str:
     return f'{frame.encoding} image of {frame.width}x{frame.height} pixels, step {frame.step}'
 
 
-def _check(frame: Frame, encoding: _Encoding) -> None:
+def _check(frame: Frame, encoding: _Encoding) -> int:
     name = _name(frame)
     if frame.width < 1 or frame.height < 1 or frame.data.size == 0:
         raise FrameError(
@@ -204,6 +216,7 @@ def _check(frame: Frame, encoding: _Encoding) -> None:
             f'{name}: needs {needed} bytes of data, has {frame.data.size}. '
             'The publisher or a bridge cut it off',
         )
+    return needed
 
 
 def _decompress(frame: Frame) -> Image:

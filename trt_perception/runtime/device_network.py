@@ -36,7 +36,7 @@ class DeviceNetwork:
         device: the network; for work in the owner's thread only.
         stream: in which it works; likewise.
         buffers: its inputs and outputs; likewise.
-        backend, precision, fingerprint, inputs, outputs: see `protocol.Runtime`.
+        backend, precision, fingerprint, max_batch, inputs, outputs: see `protocol.Runtime`.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class DeviceNetwork:
         self.backend = device.backend
         self.precision = device.precision
         self.fingerprint = device.fingerprint
+        self.max_batch = device.max_batch
         self.inputs = device.inputs
         self.outputs = device.outputs
 
@@ -92,8 +93,6 @@ class DeviceNetwork:
                 spec.name: math.prod(shapes[spec.name]) * spec.dtype.itemsize
                 for spec in (*self.inputs, *self.outputs)
             }
-            # What was in flight may use what is freed for something larger.
-            self.stream.synchronize()
             addresses = {name: self.buffers.device(name, size) for name, size in sizes.items()}
             if any(addresses != old for _, old in self._placed.values()):
                 self._placed.clear()
@@ -143,6 +142,7 @@ class DeviceNetwork:
             self.owner.call(self._free)
         except InferenceError:  # the GPU was lost: what is left there is gone with its context
             _ABANDONED.append(self.device)
+            del self.stream, self.device
         finally:
             release_owner(self.owner)
 

@@ -20,7 +20,7 @@ class DeviceRuntime(Protocol):
     and `bind`.
 
     Attributes:
-        backend, precision, fingerprint, inputs, outputs: see `protocol.Runtime`.
+        backend, precision, fingerprint, max_batch, inputs, outputs: see `protocol.Runtime`.
     """
 
     @property
@@ -31,6 +31,9 @@ class DeviceRuntime(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+    @property
+    def max_batch(self) -> int | None: ...
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]: ...

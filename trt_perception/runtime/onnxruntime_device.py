@@ -68,6 +68,8 @@ class OnnxRuntimeDevice:
         self.fingerprint = hashlib.sha256(data).hexdigest()[:16]
         self.inputs = tensor_specs(session.get_inputs())
         self.outputs = tensor_specs(session.get_outputs())
+        images = self.inputs[0].shape if self.inputs else ()
+        self.max_batch: int | None = images[0] if images and images[0] > 0 else None
         self._session: Any = session
         self._shapes: dict[object, Shapes] = {}
         self._bound: dict[object, tuple[dict[str, int], Any, Any]] = {}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trt_perception.errors import BackendUnavailableError, ParameterError
+from trt_perception.gpu.cuda_driver import import_pycuda
+from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
+from trt_perception.runtime.onnxruntime_device import OnnxRuntimeDevice
 from trt_perception.runtime.protocol import Runtime
 
 BACKENDS = ('auto', *ENGINE_BACKENDS, 'onnxruntime-cuda', 'onnxruntime-cpu')
@@ -16,6 +19,10 @@ BACKENDS = ('auto', *ENGINE_BACKENDS, 'onnxruntime-cuda', 'onnxruntime-cpu')
 
 PRECISIONS = ('fp32', 'fp16', 'int8')
 """What `precision` may be. onnxruntime runs a network as its file has it, which is 'fp32'."""
+
+
+FRAMES = '; frames '
+"""In the reason of a choice, what comes before where frames are prepared."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,11 @@ class BackendChoice:
     backend: str
     reason: str
     verified: str = ''
+
+
+def telling_frames(choice: BackendChoice, where: str) -> BackendChoice:
+    """The choice, whose reason says where frames are prepared."""
+    return replace(choice, reason=choice.reason.partition(FRAMES)[0] + FRAMES + where)
 
 
 def choose_backend(
@@ -104,18 +116,25 @@ def open_runtime(
         raise ParameterError(f'backend {backend} in {precision} needs an engine, not an ONNX file')
     choice = choose_backend(backend, without=dict.fromkeys(ENGINE_BACKENDS, ''))
     try:
-        return _open(onnx, choice.backend, threads), choice
+        return _open(onnx, choice, threads)
     except BackendUnavailableError as error:
         # A provider may be installed and still not start; only 'auto' may go on without it.
         if backend != 'auto' or choice.backend == 'onnxruntime-cpu':
             raise
         reason = f'not {choice.backend}: {error}'
-        return _open(onnx, 'onnxruntime-cpu', threads), BackendChoice('onnxruntime-cpu', reason)
+        return _open(onnx, BackendChoice('onnxruntime-cpu', reason), threads)
 
 
 def _offers(backend: str, precision: str) -> bool:
     return precision == 'fp32' or backend in ENGINE_BACKENDS
 
 
-def _open(onnx: Path, backend: str, threads: int | None) -> Runtime:
-    return OnnxRuntime(onnx, cuda=backend == 'onnxruntime-cuda', threads=threads)
+def _open(onnx: Path, choice: BackendChoice, threads: int | None) -> tuple[Runtime, BackendChoice]:
+    if choice.backend != 'onnxruntime-cuda':
+        return OnnxRuntime(onnx, threads=threads), choice
+    try:
+        import_pycuda()
+    except BackendUnavailableError as error:
+        told = telling_frames(choice, f'are prepared on the CPU: {error}')
+        return OnnxRuntime(onnx, cuda=True, threads=threads), told
+    return DeviceNetwork(lambda gpu, stream: OnnxRuntimeDevice(onnx, gpu, stream)), choice

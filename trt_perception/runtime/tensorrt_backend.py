@@ -82,6 +82,7 @@ class TensorRTDevice:
         if not self._context.set_optimization_profile_async(profile, stream.handle):
             raise InferenceError(f'{engine.flavour} refuses profile {profile}: {engine.said()}')
         stream.synchronize()
+        self.max_batch: int | None = self._extents(self.inputs[0])[1][0]
 
     def shapes(self, inputs: Shapes) -> Shapes:
         """See `DeviceRuntime.shapes`."""
@@ -162,10 +163,15 @@ class TensorRTDevice:
             raise InferenceError(f'{spec.name}: {flavour} refuses {shape}: {said}')
 
     def _check_shape(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
-        least = greatest = spec.shape
-        if -1 in spec.shape:
-            engine: CudaEngine = self._engine.engine
-            least, _, greatest = engine.get_tensor_profile_shape(spec.name, self._profile)
-        problem = outside_profile(spec.name, shape, tuple(least), tuple(greatest))
+        least, greatest = self._extents(spec)
+        problem = outside_profile(spec.name, shape, least, greatest)
         if problem:
             raise InferenceError(problem)
+
+    def _extents(self, spec: TensorSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The least and the greatest shape of an input."""
+        if -1 not in spec.shape:
+            return spec.shape, spec.shape
+        engine: CudaEngine = self._engine.engine
+        least, _, greatest = engine.get_tensor_profile_shape(spec.name, self._profile)
+        return tuple(least), tuple(greatest)

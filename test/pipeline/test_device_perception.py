@@ -1,0 +1,371 @@
+"""The device pipeline on a stand-in for the GPU, compared with the pipeline on the CPU."""
+
+import gc
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kernel_execution import OnHost
+from networks import write_detector
+from on_stand_in import CpuStages, kernel_stages, network_on, stand_in_owner
+from stand_in_driver import StandInDriver
+from trt_perception.errors import (
+    DeviceLostError,
+    FrameError,
+    GpuMemoryError,
+    InferenceError,
+)
+from trt_perception.frames import Frame
+from trt_perception.model_spec import load_model_spec
+from trt_perception.pipeline.device_perception import DevicePipeline
+from trt_perception.pipeline.perception import open_pipeline
+from trt_perception.runtime import device_network
+from trt_perception.runtime.selection import BackendChoice
+from trt_perception.sources.opening import open_source
+
+CHOICE = BackendChoice('stand-in', 'a test')
+STREET = Path(__file__).resolve().parents[2] / 'config' / 'models' / 'street_detect.yaml'
+CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
+
+
+@pytest.fixture
+def driver():
+    driver = StandInDriver()
+    yield driver
+    device_network._ABANDONED.clear()
+    gc.collect()
+    left = driver.left()
+    assert not any(left.values()), left
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_detector(tmp_path, [CAR, DOG], [[0.9, 0.1], [0.0, 0.5]], ('car', 'dog'))
+
+
+def on_device(driver, model, **options):
+    spec = load_model_spec(model)
+    network = network_on(driver, spec.onnx)
+    return DevicePipeline(spec, network, CHOICE, make_stages=CpuStages, **options)
+
+
+@pytest.fixture
+def pipeline(driver, model):
+    pipeline = on_device(driver, model)
+    yield pipeline
+    pipeline.close()
+
+
+def grey(width, height):
+    return Frame.from_bgr(np.full((height, width, 3), 90, np.uint8))
+
+
+@pytest.fixture(scope='module')
+def street():
+    """Ten frames of a street, of three sizes, and what the CPU finds in them."""
+    with open_source('synthetic:7', size=(640, 384)) as source:
+        frames = list(itertools.islice(source, 10))
+    frames = [cut(frame, number) for number, frame in enumerate(frames)]
+    on_cpu = open_pipeline(STREET, backend='onnxruntime-cpu', threads=1)
+    found = [on_cpu.process([frame])[0].result for frame in frames]
+    assert sum(len(one) for one in found) > 10
+    return frames, found
+
+
+def cut(frame, number):
+    image = frame.data.reshape(frame.height, frame.step)[:, : frame.width * 3]
+    image = image.reshape(frame.height, frame.width, 3)
+    return Frame.from_bgr(image[: 384 - 64 * (number % 3)].copy(), stamp_ns=number)
+
+
+def assert_same(found, expected):
+    assert found.size == expected.size
+    np.testing.assert_array_equal(found.class_ids, expected.class_ids)
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.01)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+
+
+def test_no_frames_no_results(pipeline, driver):
+    before = dict(driver.calls)
+    assert pipeline.process([]) == []
+    assert driver.calls == before
+
+
+def test_a_frame_gives_what_the_cpu_gives(driver, street):
+    frames, expected = street
+    pipeline = on_device(driver, STREET)
+    for frame, want in zip(frames[:3], expected, strict=False):
+        (perceived,) = pipeline.process([frame])
+        assert_same(perceived.result, want)
+        assert list(perceived.stages_ms) == ['convert', 'preprocess', 'infer', 'decode']
+    pipeline.close()
+
+
+def test_a_batch_gives_what_its_frames_give_alone(driver, street):
+    frames, expected = street
+    pipeline = on_device(driver, STREET)
+    found = pipeline.process(frames[:4])
+    for one, want in zip(found, expected, strict=False):
+        assert_same(one.result, want)
+    pipeline.close()
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_batches_that_overlap_do_not_mix(street, seed):
+    """Streams run their operations in any order that the events allow."""
+    frames, expected = street
+    driver = StandInDriver(seed=seed)
+    pipeline = on_device(driver, STREET, overlap=True)
+    found = list(pipeline.process_all([frame] for frame in frames))
+    assert len(found) == len(frames)
+    for (one,), want in zip(found, expected, strict=True):
+        assert_same(one.result, want)
+    pipeline.close()
+
+
+def test_the_next_batch_begins_before_the_one_before_ends(driver, model):
+    pipeline = on_device(driver, model, overlap=True)
+    pipeline.start_trace()
+    list(pipeline.process_all([[grey(64, 48)]] * 3))
+    spans = pipeline.stop_trace()
+    assert {span.lane for span in spans} == {'copy in', 'compute', 'copy out'}
+    assert sorted({span.batch for span in spans}) == [1, 2, 3]
+    assert all(span.end_ms >= span.start_ms >= 0 for span in spans)
+    assert pipeline.stop_trace() == []
+    pipeline.close()
+
+
+def test_without_overlap_there_is_one_stream(pipeline, driver):
+    assert len(driver.streams) == 1
+
+
+def test_the_picture_is_made_for_who_asks_only(pipeline, monkeypatch):
+    converted = []
+    monkeypatch.setattr(
+        'trt_perception.pipeline.perception.to_bgr',
+        lambda frame: converted.append(frame) or np.zeros((48, 64, 3), np.uint8),
+    )
+    (perceived,) = pipeline.process([grey(64, 48)])
+    assert converted == []
+    assert perceived.image.shape == (48, 64, 3)
+    assert perceived.image is perceived.image
+    assert len(converted) == 1
+
+
+def test_nothing_is_allocated_once_every_size_was_seen(pipeline):
+    sizes = [(64, 48), (640, 480), (33, 21)]
+    for size in sizes:
+        pipeline.process([grey(*size)])
+    before = pipeline.memory
+    for _ in range(5):
+        for size in sizes:
+            pipeline.process([grey(*size)])
+    assert pipeline.memory == before
+
+
+def test_a_larger_image_allocates_once(pipeline):
+    pipeline.process([grey(64, 48)])
+    before = pipeline.memory.allocations
+    pipeline.process([grey(1280, 720)])
+    assert pipeline.memory.allocations == before + 2, 'page-locked and on the device'
+    pipeline.process([grey(1280, 720)])
+    assert pipeline.memory.allocations == before + 2
+
+
+def test_frames_that_the_kernels_do_not_read_are_converted_first(pipeline):
+    image = np.full((48, 64, 3), 90, np.uint8)
+    import cv2
+
+    _, packed = cv2.imencode('.png', image)
+    (perceived,) = pipeline.process([Frame.from_file_bytes(packed.tobytes())])
+    assert len(perceived.result) == 2
+    np.testing.assert_array_equal(perceived.image, image)
+
+
+def test_a_bad_frame_is_refused_and_the_others_served(pipeline):
+    bad = Frame(np.zeros(3, np.uint8), 48, 64, 192, 'bgr8')
+    good, refused, also = pipeline.process_each([grey(64, 48), bad, grey(64, 48)])
+    assert isinstance(refused, FrameError)
+    assert len(good.result) == len(also.result) == 2
+    with pytest.raises(FrameError):
+        pipeline.submit([bad])
+
+
+def test_rows_that_lie_apart_and_data_that_is_too_long_are_read(pipeline):
+    data = np.zeros(48 * 256 + 1000, np.uint8)
+    (perceived,) = pipeline.process([Frame(data, 48, 64, 256, 'bgr8')])
+    assert len(perceived.result) == 2
+
+
+def test_settings_change_between_frames(pipeline):
+    pipeline.set_class_filter(['dog'])
+    assert pipeline.process([grey(64, 48)])[0].result.class_ids.tolist() == [1]
+
+
+def test_an_image_that_does_not_fit_is_refused_and_the_next_one_served(pipeline, driver):
+    driver.total = 3 << 20
+    (refused,) = pipeline.process_each([grey(1920, 1080)])
+    assert isinstance(refused, GpuMemoryError)
+    assert 'frames, slot 0' in str(refused)
+    assert len(pipeline.process([grey(64, 48)])[0].result) == 2
+
+
+def test_out_of_memory_in_mid_run_is_refused_and_the_next_one_served(pipeline, driver):
+    pipeline.process([grey(64, 48)])
+    driver.fail('mem_alloc', driver.MemoryError('cuMemAlloc failed: out of memory'))
+    with pytest.raises(GpuMemoryError):
+        pipeline.process([grey(640, 480)])
+    assert len(pipeline.process([grey(640, 480)])[0].result) == 2
+
+
+def test_no_memory_when_it_is_opened_leaves_nothing(driver, model):
+    driver.fail('Stream', driver.MemoryError('cuStreamCreate failed: out of memory'))
+    with pytest.raises(GpuMemoryError):
+        on_device(driver, model)
+
+
+@pytest.mark.parametrize('call', ['Event', 'to_device'])
+def test_a_failure_while_it_is_set_up_leaves_nothing(driver, model, call):
+    spec = load_model_spec(model)
+    network = network_on(driver, spec.onnx)
+    driver.fail('Event', driver.LogicError('cuEventCreate failed'))
+    with pytest.raises(InferenceError):
+        DevicePipeline(spec, network, CHOICE, make_stages=CpuStages)
+    network.close()
+
+
+def test_a_kernel_that_fails_costs_one_frame(pipeline, driver):
+    pipeline.process([grey(64, 48)])
+    driver.fail('launch', driver.LogicError('cuLaunchKernel failed: invalid value'))
+    with pytest.raises(InferenceError, match='cuLaunchKernel'):
+        pipeline.process([grey(64, 48)])
+    assert len(pipeline.process([grey(64, 48)])[0].result) == 2
+
+
+def lose(driver, call='launch'):
+    driver.fail(call, driver.LogicError('an illegal memory access was encountered'), sticky=True)
+
+
+@pytest.mark.parametrize('call', ['launch', 'memcpy_htod_async', 'enqueue', 'Event.synchronize'])
+def test_a_lost_gpu_is_set_up_anew_once(pipeline, driver, call):
+    pipeline.process([grey(64, 48)])
+    lose(driver, call)
+    with pytest.raises(InferenceError, match=r'illegal memory.*set up anew'):
+        pipeline.process([grey(64, 48)])
+    assert driver.resets == 1
+    assert len(pipeline.process([grey(64, 48)])[0].result) == 2
+    gc.collect()
+    assert driver.retained == 1
+
+
+def test_a_gpu_that_is_lost_again_is_told_with_each_frame(driver, model):
+    pipeline = on_device(driver, model)
+    lose(driver)
+    with pytest.raises(InferenceError, match='set up anew'):
+        pipeline.process([grey(64, 48)])
+    lose(driver)
+    for _ in range(3):
+        with pytest.raises(DeviceLostError, match='dmesg'):
+            pipeline.process([grey(64, 48)])
+    assert driver.resets == 2
+    pipeline.close()
+
+
+def test_a_gpu_that_does_not_come_back_is_told(driver, model):
+    pipeline = on_device(driver, model)
+    lose(driver)
+    driver.fail('retain_primary_context', driver.Error('no device'))
+    with pytest.raises(DeviceLostError):
+        pipeline.process([grey(64, 48)])
+    pipeline.close()
+
+
+def test_where_it_is_allowed_the_cpu_goes_on(driver, model):
+    pipeline = on_device(
+        driver, model, on_cpu=lambda: open_pipeline(model, backend='onnxruntime-cpu')
+    )
+    for text in ('set up anew', 'goes on on the CPU'):
+        lose(driver)
+        with pytest.raises(InferenceError, match=text):
+            pipeline.process([grey(64, 48)])
+    assert len(pipeline.process([grey(64, 48)])[0].result) == 2
+    pipeline.set_class_filter(['dog'])
+    assert len(pipeline.process([grey(64, 48)])[0].result) == 1
+    assert 'lost' in pipeline.choice.reason
+    assert pipeline.choice.backend == 'onnxruntime-cpu'
+    pipeline.close()
+
+
+def test_opening_and_closing_over_and_over_leaves_nothing(driver, model):
+    for _ in range(10):
+        pipeline = on_device(driver, model, overlap=True)
+        pipeline.submit([grey(64, 48)])
+        pipeline.close()
+        pipeline.close()
+
+
+def test_several_pipelines_share_one_owner(driver, model):
+    owner = stand_in_owner(driver)
+    owner.users = 0
+
+    def acquire():
+        owner.users += 1
+        return owner
+
+    spec = load_model_spec(model)
+    pipelines = [
+        DevicePipeline(spec, network_on(driver, spec.onnx, acquire), CHOICE, make_stages=CpuStages)
+        for _ in range(3)
+    ]
+    futures = [p.submit([grey(64, 48)]) for p in pipelines for _ in range(4)]
+    assert all(len(f.result(10)[0].result) == 2 for f in futures)
+    for pipeline in pipelines:
+        pipeline.close()
+
+
+@pytest.fixture(scope='module')
+def host_kernels(tmp_path_factory):
+    return OnHost(tmp_path_factory.mktemp('kernels'))
+
+
+@pytest.mark.parametrize('name', ['street_detect', 'street_instance', 'street_semantic'])
+def test_the_packages_kernels_give_what_the_cpu_gives(driver, host_kernels, street, name):
+    """From the camera's bytes to results, with the kernels compiled for the host."""
+    frames, _ = street
+    frames = [Frame.from_bgr(np.ascontiguousarray(shrunk(f))) for f in frames[:2]]
+    yaml = STREET.with_name(f'{name}.yaml')
+    spec = load_model_spec(yaml)
+    on_cpu = open_pipeline(yaml, backend='onnxruntime-cpu', threads=1)
+    pipeline = DevicePipeline(
+        spec, network_on(driver, spec.onnx), CHOICE, make_stages=kernel_stages(host_kernels)
+    )
+    for one, want in zip(pipeline.process(frames), on_cpu.process(frames), strict=True):
+        if name == 'street_semantic':
+            same = one.result.class_ids == want.result.class_ids
+            assert same.mean() > 0.999
+            continue
+        assert_same(one.result, want.result)
+        if name == 'street_instance':
+            same = one.result.id_image() == want.result.id_image()
+            assert same.mean() > 0.999
+    pipeline.close()
+
+
+def shrunk(frame):
+    image = frame.data.reshape(frame.height, frame.width, 3)
+    return image[::2, ::2]
+
+
+def test_more_objects_than_the_kernels_have_room_for_are_decoded_on_the_cpu(
+    driver, host_kernels, model
+):
+    spec = load_model_spec(model)
+    pipeline = DevicePipeline(
+        spec, network_on(driver, spec.onnx), CHOICE, make_stages=kernel_stages(host_kernels)
+    )
+    pipeline.settings = replace(pipeline.settings, max_detections=2000)
+    assert len(pipeline.process([grey(64, 48)])[0].result) == 2
+    pipeline.close()

@@ -1,0 +1,343 @@
+"""The main path on a GPU: a camera's bytes in, what is seen in them out, nothing copied between.
+
+The stages are those of `perception.PerceptionPipeline`. The camera's bytes are copied to the
+device as they are; a kernel makes the network's input of them; the network reads and writes
+device memory; a kernel decodes; and what was found is copied back, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_perception.decoding.registry import side_inputs_for
+from trt_perception.errors import DeviceLostError, FrameError, InferenceError, PerceptionError
+from trt_perception.frames import Frame
+from trt_perception.gpu.device import Gpu
+from trt_perception.gpu.in_flight import InFlight
+from trt_perception.gpu.memory import MemoryUse
+from trt_perception.gpu.trace import Span, Trace
+from trt_perception.kernels.decoders import DeviceDecoder
+from trt_perception.kernels.dense_head import MOST_DETECTIONS
+from trt_perception.kernels.letterbox import DEVICE_ENCODINGS
+from trt_perception.model_spec import ModelSpec
+from trt_perception.pipeline.device_slot import Slot, Streams
+from trt_perception.pipeline.device_stages import HostDecode, KernelStages, MakeStages
+from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
+from trt_perception.pipeline.stopwatch import Stopwatch
+from trt_perception.preprocessing.colour import check_frame, to_bgr
+from trt_perception.results import DecodeSettings
+from trt_perception.runtime.device_network import DeviceNetwork
+from trt_perception.runtime.device_protocol import Shapes, shape_key
+from trt_perception.runtime.selection import BackendChoice
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Readable:
+    """A frame that the kernels can read, and what it shows.
+
+    Attributes:
+        frame: its bytes as they go to the device.
+        size: how many of them belong to the image.
+        source: the frame as it came, or the picture that was made of it.
+    """
+
+    frame: Frame
+    size: int
+    source: Frame | NDArray[np.uint8]
+
+
+class DevicePipeline(PerceptionPipeline):
+    """`PerceptionPipeline` with every stage on the GPU. Any thread may use it, one at a time."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        network: DeviceNetwork,
+        choice: BackendChoice,
+        *,
+        make_stages: MakeStages = KernelStages.of,
+        overlap: bool = False,
+        on_cpu: Callable[[], PerceptionPipeline] | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            spec: the model.
+            network: on the GPU; closed by `close`.
+            choice: which backend that is, and why.
+            make_stages: makes the kernels.
+            overlap: two batches on the way at the same time, for `process_all`. Without, nothing
+                ever queues and a single frame is through soonest.
+            on_cpu: what goes on where the GPU is lost for good; None: nothing.
+
+        Raises:
+            ModelFileError, ModelOutputError: see `PerceptionPipeline`.
+            PerceptionError: of the kernels.
+        """
+        super().__init__(spec, network, choice)
+        self._network = network
+        self._make_stages = make_stages
+        self._rows = side_inputs_for(spec, network.inputs)
+        self._overlap = overlap
+        self._on_cpu = on_cpu
+        self._instead: PerceptionPipeline | None = None
+        self._rebuilt = False
+        self._trace: Trace | None = None
+        self._batches = 0
+        self._slots: deque[Slot] = deque()
+        self._set_up()
+
+    # The main path
+
+    def submit(self, frames: Sequence[Frame]) -> Future[list[Perceived]]:
+        """Begin with a batch; the future gives what `process` returns or raises.
+
+        With `overlap`, a second batch may be given before the first is through.
+
+        Raises:
+            FrameError: a frame cannot be used.
+        """
+        return self._begin([self._checked(frame) for frame in frames])
+
+    def _begin(self, readable: Sequence[_Readable]) -> Future[list[Perceived]]:
+        return self._network.owner.submit(lambda gpu: self._enqueue(gpu, readable))
+
+    def _enqueue(self, gpu: Gpu, readable: Sequence[_Readable]) -> InFlight[list[Perceived]]:
+        """Queue every stage of a batch. In the owner's thread; waits for nothing."""
+        streams, slot, settings = self._streams, self._free_slot(), self.settings
+        frames = [one.frame for one in readable]
+        # convert
+        images = slot.copy_in(frames, [one.size for one in readable], streams.copy_in)
+        # preprocess
+        shapes, tensors = self._place(gpu, len(frames))
+        streams.follow(streams.compute, streams.copy_in, slot.entered)
+        slot.began.record(streams.compute)
+        letterboxes = self._letterbox.enqueue(images, tensors[self._image], streams.compute)
+        slot.prepared.record(streams.compute)
+        # infer
+        self._network.device.enqueue()
+        slot.inferred.record(streams.compute)
+        # decode
+        decoder = self._decoder_of(gpu, shapes, settings)
+        scratch = self._buffers.device('scratch', decoder.scratch_bytes(letterboxes))
+        nbytes = decoder.result_bytes(letterboxes)
+        result = slot.result(nbytes)
+        decoder.enqueue(tensors, letterboxes, settings, scratch, result, streams.compute)
+        slot.decoded.record(streams.compute)
+        streams.follow(streams.copy_out, streams.compute, slot.decoded)
+        found = slot.copy_out(decoder.head_bytes(letterboxes), nbytes, streams.copy_out)
+
+        def finish() -> list[Perceived]:
+            reading = time.perf_counter()
+            slot.copy_rest(found, decoder.rest(found, letterboxes), streams.copy_out)
+            results = decoder.read(found, letterboxes, settings)
+            stages_ms = self._timed(slot, reading)
+            pairs = zip(results, readable, strict=True)
+            return [Perceived(result, one.source, dict(stages_ms)) for result, one in pairs]
+
+        slot.in_flight = InFlight(slot.done, finish)
+        return slot.in_flight
+
+    def _free_slot(self) -> Slot:
+        """The slot whose turn it is; what is still under way in it is finished first."""
+        slot = self._slots[0]
+        self._slots.rotate(-1)
+        if slot.in_flight is not None:
+            slot.in_flight.settle()
+        self._batches += 1
+        slot.batch = self._batches
+        return slot
+
+    def _timed(self, slot: Slot, reading: float) -> dict[str, float]:
+        if self._trace is not None:
+            slot.trace(self._trace)
+        stages_ms = slot.stages_ms()
+        stages_ms['decode'] += (time.perf_counter() - reading) * 1e3
+        return stages_ms
+
+    # As the pipeline on the CPU offers it
+
+    def process_all(self, batches: Iterable[Sequence[Frame]]) -> Iterator[list[Perceived]]:
+        """See `PerceptionPipeline.process_all`. Each batch begins before the one before ends."""
+        if not self._overlap or self._instead is not None:
+            yield from super().process_all(batches)
+            return
+        under_way: deque[Future[list[Perceived]]] = deque()
+        for frames in batches:
+            under_way.append(self.submit(frames))
+            if len(under_way) == len(self._slots):
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+    def _readable(self, frame: Frame) -> Any:
+        try:
+            return self._checked(frame)
+        except FrameError as error:
+            return error
+
+    def _checked(self, frame: Frame) -> _Readable:
+        """Raises FrameError if the frame cannot be used."""
+        if frame.encoding in DEVICE_ENCODINGS:
+            return _Readable(frame, check_frame(frame), frame)
+        image = to_bgr(frame)
+        plain = Frame.from_bgr(image, stamp_ns=frame.stamp_ns, frame_id=frame.frame_id)
+        return _Readable(plain, plain.data.size, image)
+
+    def _look(self, images: Sequence[_Readable], watch: Stopwatch) -> list[Perceived]:
+        if self._instead is not None:
+            self._instead.settings = self.settings
+            return self._instead.process([one.frame for one in images])
+        try:
+            return self._begin(images).result()
+        except DeviceLostError as error:
+            self._recover(error)
+            raise
+
+    def leave_network(self) -> None:
+        """Free everything on the GPU but the network, for another pipeline to use it."""
+        self._tear_down()
+
+    def close(self) -> None:
+        """Free everything on the GPU. A second call does nothing."""
+        self._tear_down()
+        super().close()
+        if self._instead is not None:
+            self._instead.close()
+
+    # What is held on the GPU
+
+    @property
+    def memory(self) -> MemoryUse:
+        """What the pipeline holds besides the network's weights and scratch memory."""
+        return self._buffers.use + self._network.buffers.use
+
+    def start_trace(self) -> None:
+        """From now on note when the GPU does what."""
+
+        def begin(gpu: Gpu) -> None:
+            origin = gpu.event()
+            origin.record(self._network.stream)
+            origin.synchronize()
+            self._trace = Trace(origin)
+
+        self._network.owner.call(begin)
+
+    def stop_trace(self) -> list[Span]:
+        """What was noted since `start_trace`."""
+        trace, self._trace = self._trace, None
+        if trace is None:
+            return []
+        self._network.owner.call(lambda gpu: trace.release())
+        return trace.spans
+
+    def _set_up(self) -> None:
+        self._network.owner.call(self._allocate_all)
+        # Two batches under way are as two users; see `GpuOwner.users`.
+        self._network.owner.users += self._overlap
+
+    def _allocate_all(self, gpu: Gpu) -> None:
+        self._buffers = gpu.buffers()
+        self._streams = Streams(gpu, self._network.stream, overlap=self._overlap)
+        self._decoders: dict[object, DeviceDecoder] = {}
+        self._image = self.runtime.inputs[0].name
+        self._rows_at: tuple[object, ...] = ()
+        self._stages = self._make_stages(gpu)
+        try:
+            self._letterbox = self._stages.letterbox(self.spec.input, self._input_dtype)
+        except BaseException:
+            self._stages.close()
+            raise
+        count = 2 if self._overlap else 1
+        self._slots.extend(Slot(gpu, self._buffers, number) for number in range(count))
+
+    def _tear_down(self) -> None:
+        if not self._slots:
+            return
+        owner = self._network.owner
+        owner.users -= self._overlap
+        try:
+            owner.call(self._free_all)
+        except InferenceError:  # a lost GPU has freed its memory
+            self._forget()
+
+    def _free_all(self, gpu: Gpu) -> None:
+        for slot in self._slots:
+            if slot.in_flight is not None:
+                slot.in_flight.settle()
+        gpu.release(self._buffers)
+        self._stages.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Streams, events and kernels go with their last use, in the owner's thread if it lives."""
+        self._slots.clear()
+        self._decoders.clear()
+        del self._streams, self._letterbox, self._stages
+        self._trace = None
+
+    def _place(self, gpu: Gpu, batch: int) -> tuple[Shapes, dict[str, int]]:
+        """Shapes and addresses of the network's tensors; its constant inputs are filled."""
+        width, height = self.spec.input.size
+        inputs = {name: (batch, *row.shape[1:]) for name, row in self._rows.items()}
+        shapes, tensors = self._network.place({self._image: (batch, 3, height, width), **inputs})
+        place = (batch, *(tensors[name] for name in self._rows))
+        if self._rows and place != self._rows_at:
+            gpu.driver.Context.synchronize()  # a batch under way still reads what was there
+            for name, row in self._rows.items():
+                gpu.driver.memcpy_htod(tensors[name], np.repeat(row, batch, axis=0))
+            self._rows_at = place
+        return shapes, tensors
+
+    def _decoder_of(self, gpu: Gpu, shapes: Shapes, settings: DecodeSettings) -> DeviceDecoder:
+        """What decodes outputs of these shapes: a kernel if there is one, else the CPU."""
+        by_kernel = settings.max_detections <= MOST_DETECTIONS
+        key = shape_key(shapes), by_kernel
+        decoder = self._decoders.get(key)
+        if decoder is None:
+            outputs = self._network.outputs
+            real = [replace(spec, shape=shapes[spec.name]) for spec in outputs]
+            decoder = self._stages.decode(self.spec, real) if by_kernel else None
+            decoder = decoder or HostDecode(self._decoder, gpu, outputs, shapes)
+            self._decoders[key] = decoder
+        return decoder
+
+    # When the GPU is lost
+
+    def _recover(self, error: DeviceLostError) -> None:
+        """Make everything anew, once; then go on on the CPU, if that is allowed.
+
+        Raises:
+            InferenceError: it goes on; only what was under way is lost.
+        """
+        if not self._rebuilt:
+            self._rebuilt = True
+            try:
+                self._rebuild()
+            except PerceptionError as again:
+                log.warning('the GPU cannot be used again: %s', again)
+            else:
+                raise InferenceError(f'{error}. It was set up anew and goes on') from error
+        if self._on_cpu is not None:
+            self._instead = self._on_cpu()
+            reason = f'the GPU was lost: {error}'
+            self.choice = replace(self._instead.choice, reason=reason)
+            raise InferenceError(f'{error}. It goes on on the CPU') from error
+
+    def _rebuild(self) -> None:
+        self._tear_down()
+        self._network.close()
+        self._network.open()
+        self._set_up()
+        self._begin([self._checked(self._grey_frame())]).result()

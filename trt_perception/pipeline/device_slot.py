@@ -1,0 +1,145 @@
+"""One batch of frames on its way over the GPU: its memory, its events, its copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_perception.frames import Frame
+from trt_perception.gpu.cuda_driver import Stream
+from trt_perception.gpu.device import Gpu
+from trt_perception.gpu.in_flight import InFlight
+from trt_perception.gpu.memory import Buffers
+from trt_perception.gpu.trace import Trace
+from trt_perception.kernels.letterbox import DeviceImage
+
+_PIECE = 1 << 21
+"""Bytes copied at once: while one piece crosses the bus, the next is copied on the host."""
+
+_ALIGNMENT = 256
+
+
+class Streams:
+    """Where a batch is copied in, worked on and copied out.
+
+    With overlap these are three, so that three batches can be in them at the same time. Without,
+    they are one: a single batch gains nothing by waiting between streams.
+    """
+
+    def __init__(self, gpu: Gpu, compute: Stream, *, overlap: bool) -> None:
+        """Take the network's own stream for the work."""
+        self.compute = compute
+        self.copy_in = gpu.stream() if overlap else compute
+        self.copy_out = gpu.stream() if overlap else compute
+
+    def follow(self, later: Stream, earlier: Stream, event: Any) -> None:
+        """Let one stream wait for an event of another."""
+        if later is not earlier:
+            later.wait_for_event(event)
+
+
+class Slot:
+    """Memory and events of one batch. Used in the GPU owner's thread only.
+
+    Attributes:
+        in_flight: what is under way with it; None when it is free.
+        batch: number of the batch that it holds.
+    """
+
+    def __init__(self, gpu: Gpu, buffers: Buffers, number: int) -> None:
+        """Nothing is allocated before the first use.
+
+        Args:
+            gpu: where.
+            buffers: of the pipeline.
+            number: tells the pipeline's slots apart.
+        """
+        self.in_flight: InFlight[Any] | None = None
+        self.batch = 0
+        self._driver = gpu.driver
+        self._buffers = buffers
+        self._number = number
+        self.entering, self.entered = gpu.event(), gpu.event()
+        self.began, self.prepared = gpu.event(), gpu.event()
+        self.inferred, self.decoded = gpu.event(), gpu.event()
+        self.leaving, self.done = gpu.event(), gpu.event()
+
+    def copy_in(
+        self, frames: Sequence[Frame], sizes: Sequence[int], stream: Stream
+    ) -> list[DeviceImage]:
+        """Copy the frames' bytes to page-locked memory and queue their way to the device.
+
+        Args:
+            frames: of encodings that the kernels read.
+            sizes: bytes of each that belong to the image.
+            stream: for the copies.
+        """
+        starts, end = [], 0
+        for size in sizes:
+            starts.append(end)
+            end += -(-size // _ALIGNMENT) * _ALIGNMENT
+        host = self._buffers.pinned(f'frames, slot {self._number}', end)
+        device = self._buffers.device(f'frames, slot {self._number}', end)
+        self.entering.record(stream)
+        for frame, start, size in zip(frames, starts, sizes, strict=True):
+            data = np.ascontiguousarray(frame.data).reshape(-1).view(np.uint8)
+            for at in range(0, size, _PIECE):
+                piece = host[start + at : start + min(at + _PIECE, size)]
+                np.copyto(piece, data[at : at + len(piece)])
+                self._driver.memcpy_htod_async(device + start + at, piece, stream)
+        self.entered.record(stream)
+        return [
+            DeviceImage(device + start, f.width, f.height, f.step, f.encoding, f.big_endian)
+            for f, start in zip(frames, starts, strict=True)
+        ]
+
+    def result(self, nbytes: int) -> int:
+        """Device memory for the results."""
+        return self._buffers.device(f'results, slot {self._number}', nbytes)
+
+    def copy_out(self, head: int, nbytes: int, stream: Stream) -> NDArray[np.uint8]:
+        """Queue the way of the results' head to page-locked memory.
+
+        Args:
+            head: bytes to copy.
+            nbytes: bytes of the results.
+            stream: for the copy.
+
+        Returns:
+            uint8 [nbytes]; the head is valid after `done`.
+        """
+        host = self._buffers.pinned(f'results, slot {self._number}', nbytes)
+        self.leaving.record(stream)
+        self._driver.memcpy_dtoh_async(host[:head], self.result(nbytes), stream)
+        self.done.record(stream)
+        return host
+
+    def copy_rest(self, host: NDArray[np.uint8], parts: Sequence[slice], stream: Stream) -> None:
+        """Copy further parts of the results, and wait for them."""
+        device = self.result(len(host))
+        for part in parts:
+            if host[part].size:
+                self._driver.memcpy_dtoh_async(host[part], device + part.start, stream)
+        if parts:
+            self.done.record(stream)
+            self.done.synchronize()
+
+    def stages_ms(self) -> dict[str, float]:
+        """Milliseconds of each stage on the GPU, after `done`."""
+        return {
+            'convert': self.entered.time_since(self.entering),
+            'preprocess': self.prepared.time_since(self.began),
+            'infer': self.inferred.time_since(self.prepared),
+            'decode': self.done.time_since(self.inferred),
+        }
+
+    def trace(self, trace: Trace) -> None:
+        """Note what was done when, after `done`."""
+        trace.add('copy in', 'convert', self.batch, self.entering, self.entered)
+        trace.add('compute', 'preprocess', self.batch, self.began, self.prepared)
+        trace.add('compute', 'infer', self.batch, self.prepared, self.inferred)
+        trace.add('compute', 'decode', self.batch, self.inferred, self.decoded)
+        trace.add('copy out', 'copy out', self.batch, self.leaving, self.done)
