@@ -12,6 +12,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from building_cases import write_model
+from family_networks import FAMILIES
 from trt_perception.building import engine_gate
 from trt_perception.building.build_progress import BuildControl
 from trt_perception.building.calibrate import calibrate
@@ -33,6 +35,7 @@ from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.preprocessing.colour import to_bgr
+from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 from trt_perception.runtime.tensorrt_flavour import find_flavour
 from trt_perception.sources.opening import open_source
 
@@ -210,6 +213,31 @@ def test_it_builds_gates_and_runs_then_finds_what_it_built(opened):
     assert again.choice.verified == pipeline.choice.verified
     assert 'found in' in told.text
     assert opened.executed == ['int8'] * 3, 'the gate is not run again'
+
+
+def test_an_engine_for_several_cameras_takes_batches(opened):
+    opened()[0].close()
+    pipeline, told = opened(max_batch=4)
+    pipeline.close()
+    assert 'optimisation profile' in told.text
+    profiles = {str(entry.identity.profiles[0]['images']) for entry in opened.cache.entries()}
+    assert profiles == {
+        '1x3x384x640:1x3x384x640:1x3x384x640',
+        '1x3x384x640:4x3x384x640:4x3x384x640',
+    }
+    with pytest.raises(ParameterError, match='max_batch 0'):
+        opened(max_batch=0)
+
+
+def test_a_fixed_batch_stays_what_it_is(rtx, tmp_path):
+    text = 'family: semantic\nclasses: [a, b, c, d, e, f]\n'
+    model = write_model(tmp_path / 'model', FAMILIES['unet'](), text)
+    cache = EngineCache(tmp_path / 'engines')
+    device = EngineDevice(rtx, None, lambda *_: OnnxRuntime(model.with_name('net.onnx')), ('8.6',))
+    pipeline = open_built_pipeline(model, max_batch=4, cache=cache, device=device)
+    pipeline.close()
+    [kept] = cache.entries()
+    assert kept.identity.profiles == ()
 
 
 def test_an_engine_that_fails_is_never_used_and_not_built_twice(opened):
