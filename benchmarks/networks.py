@@ -11,16 +11,26 @@ from onnx import TensorProto, helper, numpy_helper
 CLASSES = 80
 
 
-def write_light_detector(folder: Path, *, detections: int = 80) -> Path:
+def write_light_detector(
+    folder: Path, *, detections: int = 80, least_ms: float = 0.0, layers: int = 0
+) -> Path:
     """A YOLOv8-style detector [1, 84, 8400] at 640x640 that takes a few milliseconds.
 
     It looks at every pixel (strided convolutions), and then answers every image with the same
     `detections` well-separated objects, each surrounded by two weaker overlapping candidates
     that suppression has to remove.
 
+    Args:
+        folder: where its files go.
+        detections: objects in every image.
+        least_ms: milliseconds that it shall take on this machine with one thread, by trial.
+        layers: more convolutions in its middle, of a millisecond or so each.
+
     Returns:
         Its model YAML file.
     """
+    if least_ms:
+        return _slow_detector(folder, detections, least_ms)
     rng = np.random.default_rng(7)
     weights = [
         numpy_helper.from_array(rng.normal(0, 0.1, (16, 3, 8, 8)).astype(np.float32), 'w1'),
@@ -34,7 +44,11 @@ def write_light_detector(folder: Path, *, detections: int = 80) -> Path:
         node('Conv', ['images', 'w1'], ['c1'], 'conv1', strides=[8, 8]),
         node('Relu', ['c1'], ['r1'], 'relu1'),
         node('Conv', ['r1', 'w2'], ['c2'], 'conv2', pads=[1, 1, 1, 1]),
-        node('ReduceMax', ['c2'], ['top'], 'top', axes=[1, 2, 3], keepdims=0),
+        *(
+            node('Conv', [f'c{i}', 'w2'], [f'c{i + 1}'], f'conv{i + 1}', pads=[1, 1, 1, 1])
+            for i in range(2, 2 + layers)
+        ),
+        node('ReduceMax', [f'c{2 + layers}'], ['top'], 'top', axes=[1, 2, 3], keepdims=0),
         node('Reshape', ['top', 'shape'], ['column'], 'column'),
         node('Mul', ['column', 'zero'], ['nothing'], 'nothing'),
         node('Add', ['candidates', 'nothing'], ['output0'], 'answer'),
@@ -60,6 +74,19 @@ def write_light_detector(folder: Path, *, detections: int = 80) -> Path:
     path = folder / 'light_detector.yaml'
     path.write_text('onnx: light_detector.onnx\n')
     return path
+
+
+def _slow_detector(folder: Path, detections: int, least_ms: float) -> Path:
+    from publish_to_result import bare_inference_ms
+
+    layers = 0
+    while True:
+        model = write_light_detector(folder, detections=detections, layers=layers)
+        took_ms = bare_inference_ms(model.with_suffix('.onnx'), 1)
+        if took_ms >= least_ms:
+            return model
+        each_ms = 0.5 if not layers else max(0.05, took_ms / layers)
+        layers += max(1, round((least_ms - took_ms) / each_ms))
 
 
 def _candidates(detections: int) -> np.ndarray:

@@ -168,8 +168,8 @@ def probe(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def last_json(process: subprocess.Popen[str]) -> dict:
-    output, _ = process.communicate(timeout=120)
+def last_json(process: subprocess.Popen[str], timeout_s: float | None = 120) -> dict:
+    output, _ = process.communicate(timeout=timeout_s)
     return json.loads(output.strip().splitlines()[-1])
 
 
@@ -204,12 +204,20 @@ def table(rows: list[Measurement]) -> str:
     return '\n'.join(lines)
 
 
+def machine() -> dict[str, str]:
+    """What it ran on, and how busy that was."""
+    return {
+        'machine': f'{os.cpu_count()} cores, {platform.machine()}, {platform.system()}',
+        'load': ', '.join(f'{load:.1f}' for load in os.getloadavg()),
+        'python': platform.python_version(),
+        'ros_distro': os.environ.get('ROS_DISTRO', ''),
+    }
+
+
 def report(rows: list[Measurement], bare_ms: float, arguments: argparse.Namespace) -> dict:
     return {
         'command': shlex.join(['python', 'benchmarks/publish_to_result.py', *sys.argv[1:]]),
-        'machine': f'{os.cpu_count()} cores, {platform.machine()}, {platform.system()}',
-        'python': platform.python_version(),
-        'ros_distro': os.environ.get('ROS_DISTRO', ''),
+        **machine(),
         'bare_network_ms': bare_ms,
         'threads': arguments.threads,
         'rows': [asdict(row) for row in rows],
