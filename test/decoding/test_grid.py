@@ -9,13 +9,14 @@ def test_cells_stride_by_stride_row_by_row():
     grid = Grid.of((16, 24), (8, 16))
     assert grid.corners.tolist() == [
         *([0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]),
-        [0, 0],
+        *([0, 0], [0, 1]),
     ]
-    assert grid.strides.ravel().tolist() == [8] * 6 + [16]
+    assert grid.strides.ravel().tolist() == [8] * 6 + [16] * 2
 
 
-def test_an_input_without_a_whole_cell():
-    assert len(Grid.of((16, 24), (32,)).strides) == 0
+def test_cells_that_the_rim_cuts():
+    assert Grid.of((17, 24), (8, 32)).corners[:4].tolist() == [[0, 0], [1, 0], [2, 0], [0, 1]]
+    assert len(Grid.of((17, 24), (8, 32)).strides) == 9 + 1
 
 
 @pytest.mark.parametrize('anchors', [8400, 25200, 8500 * 3, 34000, 6000, -1])

@@ -96,7 +96,7 @@ def of_shape(*shape):
     [
         (model('yolox'), of_shape(1, ANCHORS + 1, 8), f'{ANCHORS + 1} anchors.*one anchor'),
         (model('yolox'), of_shape(1, 3 * ANCHORS, 8), 'cells'),
-        (model('yolox', strides=[8, 16, 32, 64]), of_shape(1, ANCHORS, 8), '127 at strides'),
+        (model('yolox', strides=[8, 16, 32, 64]), of_shape(1, ANCHORS, 8), '128 at strides'),
         (model('yolox'), of_shape(1, ANCHORS, 85), '80 classes.*lists 3'),
         (model('yolox'), of_shape(1, 8, ANCHORS), 'transposed'),
         (model('yolox'), of_shape(1, 7, ANCHORS), 'family: yolov8'),

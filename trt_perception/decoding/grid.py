@@ -30,10 +30,10 @@ class Grid:
 
     @classmethod
     def of(cls, size: tuple[int, int], strides: tuple[int, ...]) -> Grid:
-        """The cells of an input of `size` (width, height)."""
+        """The cells of an input of `size` (width, height); the last ones may be cut."""
         corners, steps = [], []
         for stride in strides:
-            columns, rows = size[0] // stride, size[1] // stride
+            columns, rows = -(-size[0] // stride), -(-size[1] // stride)
             y, x = np.mgrid[:rows, :columns].reshape(2, -1)
             corners.append(np.stack([x, y], axis=1))
             steps.append(np.full((len(x), 1), stride))
@@ -78,8 +78,7 @@ def check_anchors(
     sets = _USUAL if strides is None else (strides,)
     totals = {s: len(Grid.of(spec.input.size, s).strides) for s in sets}
     if anchors == -1 or any(
-        total and anchors % total == 0 and 1 <= anchors // total <= most_per_cell
-        for total in totals.values()
+        anchors % total == 0 and 1 <= anchors // total <= most_per_cell for total in totals.values()
     ):
         return
     width, height = spec.input.size
