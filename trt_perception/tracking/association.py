@@ -110,7 +110,8 @@ def likeness(tracks: Tracks, seen: Sightings, greatest: float) -> Floats:
     """How alike objects look, where the sighting is also where the object could be.
 
     DeepSORT's first round (Wojke et al. 2017): the cosine distance of the embeddings decides,
-    and the Mahalanobis distance only says what is impossible.
+    and the Mahalanobis distance only says what is impossible. What was hidden may have changed
+    its speed to any other.
 
     Args:
         tracks: N objects.
@@ -127,6 +128,7 @@ def likeness(tracks: Tracks, seen: Sightings, greatest: float) -> Floats:
     alike = np.maximum(1.0 - distance / max(greatest, 1e-9), 0.0)
     places = to_places(seen.boxes)
     off = np.square(places[None] - tracks.motion.places[:, None])
-    spread = tracks.motion.place_variance[:, None] + tracks.motion.measured_variance(places)[None]
+    spread = tracks.motion.place_variance + tracks.motion.turned_variance(tracks.unseen_s)
+    spread = spread[:, None] + tracks.motion.measured_variance(places)[None]
     possible = (off / spread).sum(axis=2) <= _PLAUSIBLE
     return np.where(possible, alike, 0.0)

@@ -71,8 +71,7 @@ class BoxMotion:
         self.speeds = np.concatenate([self.speeds, nothing])
         self.covariance = np.concatenate([self.covariance, nothing])
         self.place_variance = np.concatenate([self.place_variance, self.measured_variance(places)])
-        unknown = np.square(self.noise.speed * self._shares) * _areas(places)
-        self.speed_variance = np.concatenate([self.speed_variance, unknown])
+        self.speed_variance = np.concatenate([self.speed_variance, self._any_speed(places)])
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Forget all boxes but those of these rows, bool [N]."""
@@ -148,6 +147,16 @@ class BoxMotion:
         """Variance of measured places [M, 4]; float64 [M, 4]."""
         sizes = np.maximum(places[:, 2:], 1.0)
         variance: Floats = np.square(self.noise.box * np.concatenate([sizes, sizes], axis=1))
+        return variance
+
+    def turned_variance(self, seconds: Floats) -> Floats:
+        """Variance of places, float64 [N, 4], had each its speed changed `seconds` [N] ago."""
+        variance: Floats = self._any_speed(self.places) * np.square(seconds)[:, None]
+        return variance
+
+    def _any_speed(self, places: Floats) -> Floats:
+        """Variance of the speed of boxes of which no more than their place is known."""
+        variance: Floats = np.square(self.noise.speed * self._shares) * _areas(places)
         return variance
 
 

@@ -17,6 +17,9 @@ Moved = NDArray[np.float64]
 _WIDTH = 320
 """Images are shrunk to this width."""
 
+_SMALLEST = 32
+"""Shrunken images with fewer rows or columns show too little."""
+
 _POINTS = 200
 _FEWEST = 8
 """Fewer points that agree say nothing about the picture as a whole."""
@@ -70,7 +73,7 @@ class CameraMotion:
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         background = _without(boxes, grey, factor)
         before, self._before = self._before, (grey, background)
-        if before is None or before[0].shape != grey.shape:
+        if before is None or before[0].shape != grey.shape or min(grey.shape) < _SMALLEST:
             return None
         if self.method == 'flow':
             origins, found = _by_flow(*before, grey)

@@ -37,7 +37,7 @@ class TrackerSettings:
     kind: str = 'none'
     memory: float = 3.0
     score: float = 0.4
-    sure_score: float = 0.75
+    sure_score: float = 0.6
     confirmations: int = 2
     overlap: float = 0.05
     low_overlap: float = 0.2
