@@ -60,6 +60,7 @@ setup(
         'bags': ['rosbags>=0.11', 'rosbags-image>=0.10'],
         'evaluate': ['faster-coco-eval>=1.6'],
         'tracking': ['scipy>=1.8'],
+        'export': ['onnxruntime>=1.17', 'onnxslim>=0.1.50', 'torch>=2.2'],
         'train': ['faster-coco-eval>=1.6', 'torch>=2.2'],
     },
     entry_points={'console_scripts': ['trt_perception = trt_perception.cli.main:main']},

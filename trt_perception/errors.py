@@ -73,6 +73,10 @@ class CalibrationError(PerceptionError):
     """Calibration images or a file of calibrated ranges cannot be used."""
 
 
+class ExportError(PerceptionError):
+    """A network cannot be exported, or the exported file computes something else."""
+
+
 class EvaluationError(PerceptionError):
     """A data set cannot be used to measure a model."""
 

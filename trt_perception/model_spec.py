@@ -413,9 +413,10 @@ def _complete_input(
                 or metadata.get('color_order', usual.get('color_order', 'rgb')),
                 'mean': mean,
                 'scale': scale,
-                'resize': written.resize or usual.get('resize', 'letterbox'),
+                'resize': written.resize
+                or metadata.get('resize', usual.get('resize', 'letterbox')),
                 'shorter_side': written.shorter_side,
-                'pad': written.pad or usual.get('pad', 'centre'),
+                'pad': written.pad or metadata.get('pad', usual.get('pad', 'centre')),
                 'pad_value': written.pad_value,
             },
             InputSpec,

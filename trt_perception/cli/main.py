@@ -28,6 +28,7 @@ COMMANDS = (
     'calibrate',
     'evaluate',
     'inspect',
+    'export',
     'selftest',
 )
 """Modules of `trt_perception.cli`, in the order of the help text."""
