@@ -34,7 +34,7 @@ from trt_perception.nodes.parameter_table import InferenceParameters
 from trt_perception.nodes.perception_loop import PerceptionLoop
 from trt_perception.nodes.reports import Engine, Report, stats_message
 from trt_perception.nodes.tasks import check_task
-from trt_perception.pipeline.perception import PerceptionPipeline
+from trt_perception.pipeline.perception import GpuUse, PerceptionPipeline
 from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.results import DecodeSettings
 from trt_perception.tracking.assignment import require_solver
@@ -129,6 +129,7 @@ class InferenceNode(PerceptionNode[Parameters]):
     def open_pipeline(self) -> PerceptionPipeline:
         """The model that the parameters name; its engine is built where it is missing."""
         wanted = self.parameters
+        cameras = max(1, len(wanted.cameras))
         return open_built_pipeline(
             wanted.model,
             backend=wanted.backend,
@@ -136,6 +137,8 @@ class InferenceNode(PerceptionNode[Parameters]):
             fallback=wanted.fallback_precision,
             threads=wanted.threads or None,
             watch=self.watch(),
+            max_batch=min(wanted.max_batch or cameras, cameras),
+            gpu_use=GpuUse(cpu_fallback=wanted.cpu_fallback),
         )
 
     def watch(self) -> Watch:

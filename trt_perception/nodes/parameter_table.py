@@ -124,6 +124,14 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
             choices=FALLBACKS,
         ),
     ] = 'none'
+    cpu_fallback: Annotated[
+        bool,
+        about(
+            'Go on on the CPU where the GPU stops working a second time. False: the node then '
+            'reports ERROR in /diagnostics until it is configured again.',
+            change=UNCONFIGURED,
+        ),
+    ] = False
     cameras: Annotated[
         tuple[str, ...],
         about(

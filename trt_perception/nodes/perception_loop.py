@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trt_perception.errors import FrameError, InferenceError, ModelOutputError
+from trt_perception.errors import DeviceLostError, FrameError, InferenceError, ModelOutputError
 from trt_perception.frames import Frame
 from trt_perception.nodes.camera_input import CameraInput
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
@@ -164,6 +164,9 @@ class PerceptionLoop:
             trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
             text = f'image left out, by a fault in this package: {trace}'
         camera.failed(cause, text)
+        if isinstance(error, DeviceLostError):
+            # Not of this frame: none is served before the node is configured again.
+            self._node.health.fault(text)
 
     def _faulted(self, error: Exception) -> None:
         """Something failed that belongs to no frame."""
