@@ -73,6 +73,16 @@ def moved(prior, delta, variances):
     return x + dx * w, y + dy * h, w * growth(dw, most), h * growth(dh, most)
 
 
+def cut(box, size):
+    """A box's part in the network's input, as torchvision takes it before suppression."""
+    x, y, w, h = box
+    if not all(map(math.isfinite, box)) or max(map(abs, box)) > 3e38:
+        return (math.nan,) * 4
+    x1, x2 = (min(max(v, 0), size[0]) for v in (x - w / 2, x + w / 2))
+    y1, y2 = (min(max(v, 0), size[1]) for v in (y - h / 2, y + h / 2))
+    return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+
+
 def growth(exponent, most):
     return math.exp(min(exponent, most)) if math.isfinite(exponent) else math.nan
 

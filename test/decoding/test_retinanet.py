@@ -13,7 +13,7 @@ from decoding_cases import (
     scores_of,
 )
 from plain_decoding import Proposal, plain_objects
-from plain_priors import moved, retinanet_anchors, sigmoids
+from plain_priors import cut, moved, retinanet_anchors, sigmoids
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError, ModelSpecError
 from trt_perception.preprocessing.letterbox import Letterbox
@@ -43,7 +43,7 @@ def test_deltas_as_published(kind):
         deltas, logits = raw(kind, rng)
         proposals = []
         for i in np.flatnonzero((logits > -2).any(axis=1)).tolist():
-            box = moved(ANCHORS[i], deltas[i].astype(float).tolist(), (1, 1, 1, 1))
+            box = cut(moved(ANCHORS[i], deltas[i].astype(float).tolist(), (1, 1, 1, 1)), NETWORK)
             probabilities = sigmoids(logits[i].astype(float).tolist())
             proposals += [Proposal(box, score, c) for c, score in enumerate(probabilities)]
         spec = model('retinanet', activation='sigmoid')

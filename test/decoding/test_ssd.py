@@ -15,7 +15,7 @@ from decoding_cases import (
     scores_of,
 )
 from plain_decoding import Proposal, corners, plain_objects
-from plain_priors import moved, softmaxes, ssd_priors
+from plain_priors import cut, moved, softmaxes, ssd_priors
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.decoding.single_shot_priors import PriorOptions, priors_of
 from trt_perception.errors import ModelOutputError, ModelSpecError
@@ -65,7 +65,7 @@ def test_raw_heads_as_published(kind):
             for prior, delta, row in zip(
                 PRIORS, deltas.astype(float).tolist(), logits.astype(float).tolist(), strict=True
             )
-            for proposal in pairs(moved(prior, delta, VARIANCES), row)
+            for proposal in pairs(cut(moved(prior, delta, VARIANCES), NETWORK), row)
         ]
         outputs = {'boxes': deltas, 'scores': logits}
         if seed % 2:

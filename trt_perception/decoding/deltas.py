@@ -40,6 +40,15 @@ def boxes_from(
         return np.concatenate([centres - half, centres + half], axis=1)
 
 
+def clipped(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Boxes [N, 4], x1 y1 x2 y2, cut to the network's input of `size` (width, height).
+
+    torchvision suppresses boxes after this. Those that are not finite become NaN.
+    """
+    cut = np.clip(boxes, np.float32(0), np.array(size * 2, np.float32))
+    return np.where(np.isfinite(boxes), cut, np.float32(np.nan))
+
+
 def points_from(
     priors: Priors, deltas: NDArray[np.float32], variance: float
 ) -> NDArray[np.float32]:

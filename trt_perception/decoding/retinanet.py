@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trt_perception.decoding.activation import Activation, activation_of, likely
 from trt_perception.decoding.candidates import Candidates
-from trt_perception.decoding.deltas import Priors, boxes_from
+from trt_perception.decoding.deltas import Priors, boxes_from, clipped
 from trt_perception.decoding.family_options import FamilyOptions, options_of
 from trt_perception.decoding.objects import objects
 from trt_perception.decoding.pairs import candidates_of
@@ -126,7 +126,7 @@ class RetinanetDecoder:
 
         def corners(rows: NDArray[np.intp]) -> NDArray[np.float32]:
             moved = deltas[rows].astype(np.float32)
-            return boxes_from(self._anchors[rows], moved, self._variances)
+            return clipped(boxes_from(self._anchors[rows], moved, self._variances), self._size)
 
         return candidates_of(likely(scores, self._activation, settings.score), corners, settings)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trt_perception.decoding.activation import Activation, activation_of, likely
 from trt_perception.decoding.candidates import Candidates
-from trt_perception.decoding.deltas import boxes_from
+from trt_perception.decoding.deltas import boxes_from, clipped
 from trt_perception.decoding.family_options import options_of
 from trt_perception.decoding.objects import objects
 from trt_perception.decoding.pairs import candidates_of
@@ -130,7 +130,8 @@ class SsdDecoder:
         def corners(rows: NDArray[np.intp]) -> NDArray[np.float32]:
             chosen = boxes[rows].astype(np.float32)
             if self._priors is not None:
-                return boxes_from(self._priors[rows], chosen, self._variances)
+                moved = boxes_from(self._priors[rows], chosen, self._variances)
+                return clipped(moved, self._size)
             return chosen * np.array(self._size * 2, np.float32) if self._scaled else chosen
 
         return candidates_of(found, corners, settings, shift=shift)
