@@ -7,9 +7,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+from rosbags.typesys import Stores, get_typestore
 
 from family_networks import write_family
 from trt_perception.building.calibration_text import parse_calibration_text
+from trt_perception.sources.bag_writer import BagWriter
 
 
 @pytest.fixture
@@ -56,6 +58,41 @@ def test_a_calibration_and_its_cache(command, model, images, tmp_path):
     assert imported['method'] == 'imported'
     for name, entry in json.loads(first)['tensors'].items():
         assert imported['tensors'][name]['range'] == pytest.approx(entry['range'], rel=1e-6)
+
+
+def write_film(path, pictures):
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (128, 96))
+    for picture in pictures:
+        film.write(picture)
+    film.release()
+
+
+def write_recording(path, pictures):
+    types = get_typestore(Stores.ROS2_JAZZY)
+    kind = 'sensor_msgs/msg/Image'
+    with BagWriter(path) as bag:
+        bag.add_topic('/camera/image', kind)
+        for number, picture in enumerate(pictures):
+            stamp = types.types['builtin_interfaces/msg/Time'](number, 0)
+            header = types.types['std_msgs/msg/Header'](stamp, 'camera')
+            message = types.types[kind](header, 96, 128, 'bgr8', 0, 384, picture.ravel())
+            bag.write('/camera/image', kind, bytes(types.serialize_cdr(message, kind)), number)
+
+
+def test_a_film_and_a_recording(command, model, images, tmp_path):
+    pictures = [cv2.imread(str(path)) for path in sorted(images.iterdir())]
+    write_film(tmp_path / 'film.avi', pictures)
+    write_recording(tmp_path / 'bag', pictures)
+    found = {}
+    for source in (images, 'film.avi', 'bag'):
+        done = command('calibrate', model, '--images', source, '--method', 'minmax')
+        assert done.returncode == 0, done.stderr
+        content = json.loads((tmp_path / 'net.calibration.json').read_text())
+        assert content['images']['count'] == len(pictures)
+        found[str(source)] = content
+    assert found['bag']['tensors'] == found[str(images)]['tensors']
+    assert found['bag']['images']['hashes'] == found[str(images)]['images']['hashes']
+    assert found['film.avi']['images']['source'] == 'film.avi'
 
 
 def test_limit_and_output_file(command, model, images, tmp_path):
