@@ -4,7 +4,7 @@
     python benchmarks/decode_time.py --only yolov8     # print the rows that begin so
 
 From raw outputs of one image of 1920x1080 to the result in its pixels, on one thread. `CASES` is
-the table: to add a family, add a line with its outputs (`decode_time_outputs.py`).
+the table, with `MORE_CASES`: to add a family, add a line with its outputs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from decode_time_more_outputs import MORE_CASES  # noqa: E402
 from decode_time_outputs import CASES, FULL_HD, Case  # noqa: E402
 
 from trt_perception.decoding.registry import decoder_for  # noqa: E402
@@ -45,7 +46,8 @@ def main() -> int:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     before = os.getloadavg()[0]
-    rows = [measured(c, arguments.rounds) for c in CASES if c.name.startswith(arguments.only)]
+    cases = [c for c in (*CASES, *MORE_CASES) if c.name.startswith(arguments.only)]
+    rows = [measured(c, arguments.rounds) for c in cases]
     report = {
         'processor': processor(),
         'python': platform.python_version(),
