@@ -88,6 +88,12 @@ def test_an_input_of_an_unusable_type_is_refused_at_once(tmp_path):
         open_pipeline(network(tmp_path, input_type=TensorProto.INT64))
 
 
+def test_a_network_that_only_takes_several_images_at_a_time_is_refused_at_once(tmp_path):
+    with pytest.raises(ModelFileError, match=r'4 images at a time.*batch of 1'):
+        open_pipeline(network(tmp_path, batch=4))
+    assert open_pipeline(network(tmp_path, batch=1))
+
+
 def test_other_class_counts_are_refused_at_once(tmp_path):
     with pytest.raises(ModelOutputError, match='3'):
         open_pipeline(network(tmp_path, 'classes: [car, dog, cat]'))

@@ -261,6 +261,12 @@ def _check_input(spec: ModelSpec, runtime: Runtime) -> np.dtype[Any]:
             f'{width}x{height} of model {spec.name} needs [batch, 3, {height}, {width}]. '
             'Correct `input: size` in the model YAML, or export the network with that size'
         )
+    if tensor.shape[0] not in (-1, 1):
+        raise ModelFileError(
+            f'{spec.onnx}: input {tensor.name} is {list(tensor.shape)}: the network takes '
+            f'{tensor.shape[0]} images at a time, no more and no fewer, but images come one by '
+            'one. Export it with a batch of 1, or with a dynamic one'
+        )
     if tensor.dtype not in (np.float32, np.float16, np.uint8):
         raise ModelFileError(
             f'{spec.onnx}: input {tensor.name} is of type {tensor.dtype}; '
