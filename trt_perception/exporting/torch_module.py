@@ -64,8 +64,9 @@ def _load_weights(torch: Any, network: Any, weights: Path) -> None:
     try:
         state = torch.load(weights, map_location='cpu', weights_only=True)
     except Exception as error:  # pickle's, zipfile's and torch's own
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise ExportError(
-            f'{weights}: no file of plain weights: {str(error).splitlines()[0]}. Save it with '
+            f'{weights}: no file of plain weights: {said}. Save it with '
             'torch.save(network.state_dict(), path)'
         ) from error
     for key in ('state_dict', 'model'):
