@@ -16,3 +16,12 @@ def executor(request, tmp_path_factory):
     run = request.param(folder)
     yield run
     run.close()
+
+
+@pytest.fixture(scope='module')
+def gpu(tmp_path_factory):
+    """A GPU, for what the host cannot do: CUDA graphs."""
+    pytest.importorskip('cuda.bindings.driver', reason='graphs need cuda-bindings')
+    run = OnGpu(tmp_path_factory.mktemp('cubins'))
+    yield run
+    run.close()

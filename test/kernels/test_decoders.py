@@ -182,3 +182,35 @@ def test_results_outlive_the_memory_they_came_in(executor):
     gc.collect()
     np.testing.assert_array_equal(found[0].boxes, kept)
     assert found[0].boxes.base is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ('spec', 'tensors'),
+    [
+        (model('yolov8', 'detect'), {'output0': head(6)}),
+        (
+            model('yolov8', 'instance'),
+            {'output0': head(10, extras=4), 'output1': random_tensor(2, 4, 16, 16)},
+        ),
+        (model('semantic', 'semantic', 5), {'out': random_tensor(2, 5, 8, 8)}),
+    ],
+)
+def test_a_cuda_graph_does_it_again(gpu, spec, tensors):
+    outputs = [TensorSpec(name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()]
+    decoder = device_decoder(gpu, spec, outputs)
+    addresses = {name: gpu.upload(tensor) for name, tensor in tensors.items()}
+    scratch = gpu.allocate(decoder.scratch_bytes(LETTERBOXES))
+    nbytes = decoder.result_bytes(LETTERBOXES)
+    result = gpu.upload(np.zeros(nbytes, np.uint8))
+    settings = DecodeSettings()
+
+    def enqueue():
+        decoder.enqueue(addresses, LETTERBOXES, settings, scratch, result, gpu.stream)
+
+    enqueue()
+    once = gpu.download(result, np.uint8, nbytes)
+    again = gpu.replayed(enqueue, result, nbytes)
+    gpu.free()
+    assert once.any()
+    np.testing.assert_array_equal(again, once)

@@ -211,7 +211,7 @@ def test_extras_come_back_with_their_objects(executor):
     special=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_any_predictions(
     executor,
     anchors,

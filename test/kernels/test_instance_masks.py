@@ -215,7 +215,7 @@ def test_prototypes_that_do_not_fit_are_refused(executor):
     most=st.integers(1, 40),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_any_masks(executor, source, cells, channels, half, objectness, most, seed):
     dtype = np.dtype(np.float16 if half else np.float32)
     layout = HeadLayout(30, 2, extras=channels, dtype=dtype, objectness=objectness)

@@ -141,10 +141,27 @@ def test_up_to_8k(executor, size):
     resize=st.sampled_from(['letterbox', 'stretch']),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_any_batch(executor, sizes, network, encodings, padding, resize, seed):
     frames = [
         random_frame(*size, encoding, padding=padding, seed=seed)
         for size, encoding in zip(sizes, encodings, strict=False)
     ]
     check(executor, InputSpec(size=network, resize=resize), frames, np.float16)
+
+
+@pytest.mark.gpu
+def test_a_cuda_graph_does_it_again(gpu):
+    kernel = LetterboxKernel(gpu, SPEC, np.float16)
+    image = on_device(gpu, random_frame(120, 90, 'bgr8'))
+    nbytes = 3 * 72 * 40 * 2
+    tensor = gpu.allocate(nbytes)
+
+    def enqueue():
+        kernel.enqueue([image], tensor, gpu.stream)
+
+    enqueue()
+    once = gpu.download(tensor, np.uint8, nbytes)
+    again = gpu.replayed(enqueue, tensor, nbytes)
+    gpu.free()
+    np.testing.assert_array_equal(again, once)
