@@ -22,6 +22,7 @@ MAY_IMPORT = {
     'drawing': {ROOT},
     'tracking': {ROOT},
     'adaptation': {ROOT},
+    'monitoring': set(),
     'decoding': {ROOT, 'preprocessing'},
     'kernels': {ROOT, 'gpu', 'preprocessing', 'decoding'},
     'sources': {ROOT, 'scenes', 'preprocessing'},
