@@ -63,7 +63,7 @@ def configure(spec: ModelSpec, outputs: Sequence[TensorSpec]) -> RetinafaceDecod
 
 
 class RetinafaceDecoder:
-    """Decodes deltas from priors; a landmark's confidence is that of its face."""
+    """Decodes deltas from priors; landmarks have no confidence of their own: it is 1."""
 
     def __init__(self, spec: ModelSpec, outputs: Sequence[TensorSpec]) -> None:
         """Compute the priors and find the outputs. See `configure`."""

@@ -75,7 +75,7 @@ def configure(spec: ModelSpec, outputs: Sequence[TensorSpec]) -> ScrfdDecoder:
 
 
 class ScrfdDecoder:
-    """Decodes all levels together; a landmark's confidence is that of its face."""
+    """Decodes all levels together; landmarks have no confidence of their own: it is 1."""
 
     def __init__(self, spec: ModelSpec, outputs: Sequence[TensorSpec]) -> None:
         """Find the outputs of each stride. See `configure`."""
