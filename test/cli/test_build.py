@@ -7,7 +7,9 @@ import pytest
 from building_cases import finish, start_python, write_model
 from family_networks import FAMILIES, Net
 from trt_perception.building import engine_opening
+from trt_perception.building.cpu_execution import for_onnxruntime
 from trt_perception.building.engine_cache import OVERRIDE, EngineCache
+from trt_perception.building.precision import prepare_graph
 from trt_perception.cli import build
 from trt_perception.cli.main import main
 from trt_perception.errors import BackendUnavailableError
@@ -82,7 +84,9 @@ def executing(monkeypatch, tmp_path):
             return super().infer(inputs)
 
     def execute(plan, precision):
-        return Counted(tmp_path / 'model' / 'net.onnx')
+        graph = prepare_graph(tmp_path / 'model' / 'net.onnx', precision).model
+        (tmp_path / 'executed.onnx').write_bytes(for_onnxruntime(graph))
+        return Counted(tmp_path / 'executed.onnx')
 
     device = engine_opening.EngineDevice(find_flavour('tensorrt-rtx'), None, execute)
     monkeypatch.setattr(engine_opening, 'this_device', lambda flavour: device)
@@ -108,6 +112,19 @@ def test_what_was_built_without_figures_is_gated_where_it_can_run(
     assert main(arguments) == 0
     assert 'agrees  100.0% of objects agree' in capsys.readouterr().out
     assert len(batches) == seen > 0, 'an engine is gated once'
+
+
+def test_an_engine_below_the_limits_fails_the_build_and_is_not_built_again(
+    rtx, model, engines, capsys, executing
+):
+    with open(model, 'a') as file:
+        file.write('quantisation: {gate: {relative_error: 0.0000001}}\n')
+    arguments = ['build', model, '-p', 'fp16', '--compute-capability', '8.6', '--quiet']
+    for how in ('built in', 'was built before'):
+        assert main(arguments) == 2
+        output, error = capsys.readouterr()
+        assert how in output
+        assert 'the fp16 engine of net is not accurate enough: output output0 differs by' in error
 
 
 def test_an_engine_for_whole_batches_is_gated_with_them(rtx, model, engines, capsys, executing):
