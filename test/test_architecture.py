@@ -48,7 +48,7 @@ MAY_IMPORT = {
     },
     'cli': {
         *(ROOT, 'evaluation', 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
-        *('nodes', 'tracking', 'exporting'),
+        *('nodes', 'tracking', 'exporting', 'gpu'),
     },
 }
 ROS = ('rclpy', 'cv_bridge', 'launch', 'launch_ros', 'ament_index_python', 'rosidl_runtime_py')

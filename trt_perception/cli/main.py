@@ -27,6 +27,7 @@ COMMANDS = (
     'cache',
     'calibrate',
     'evaluate',
+    'benchmark',
     'inspect',
     'export',
     'selftest',

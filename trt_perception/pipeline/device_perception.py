@@ -36,7 +36,8 @@ from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import check_frame, to_bgr
 from trt_perception.results import DecodeSettings
 from trt_perception.runtime.device_network import DeviceNetwork
-from trt_perception.runtime.device_protocol import Shapes, shape_key
+from trt_perception.runtime.device_protocol import Profiled, Shapes, shape_key
+from trt_perception.runtime.layer_times import LayerTime
 from trt_perception.runtime.selection import BackendChoice
 
 log = logging.getLogger(__name__)
@@ -223,6 +224,26 @@ class DevicePipeline(PerceptionPipeline):
         """What the pipeline holds besides the network's weights and scratch memory."""
         return self._buffers.use + self._network.buffers.use
 
+    def network_times(self, batch: int, count: int) -> list[float]:
+        """Milliseconds of the network alone; see `DeviceNetwork.time_ms`."""
+        return self._network.time_ms(self._input_shapes(batch), count)
+
+    def layers(self, batch: int, runs: int) -> list[LayerTime]:
+        """How long each layer of the network takes, where its backend says so.
+
+        Raises:
+            InferenceError: it does not.
+        """
+
+        def profile(gpu: Gpu) -> list[LayerTime]:
+            self._place(gpu, batch)
+            device = self._network.device
+            if not isinstance(device, Profiled):
+                raise InferenceError(f'{device.backend} does not time its layers')
+            return device.layers(runs)
+
+        return self._network.owner.call(profile)
+
     def start_trace(self) -> None:
         """From now on note when the GPU does what."""
 
@@ -289,9 +310,7 @@ class DevicePipeline(PerceptionPipeline):
 
     def _place(self, gpu: Gpu, batch: int) -> tuple[Shapes, dict[str, int]]:
         """Shapes and addresses of the network's tensors; its constant inputs are filled."""
-        width, height = self.spec.input.size
-        inputs = {name: (batch, *row.shape[1:]) for name, row in self._rows.items()}
-        shapes, tensors = self._network.place({self._image: (batch, 3, height, width), **inputs})
+        shapes, tensors = self._network.place(self._input_shapes(batch))
         place = (batch, *(tensors[name] for name in self._rows))
         if self._rows and place != self._rows_at:
             gpu.driver.Context.synchronize()  # a batch under way still reads what was there
@@ -299,6 +318,11 @@ class DevicePipeline(PerceptionPipeline):
                 gpu.driver.memcpy_htod(tensors[name], np.repeat(row, batch, axis=0))
             self._rows_at = place
         return shapes, tensors
+
+    def _input_shapes(self, batch: int) -> Shapes:
+        width, height = self.spec.input.size
+        rows = {name: (batch, *row.shape[1:]) for name, row in self._rows.items()}
+        return {self._image: (batch, 3, height, width), **rows}
 
     def _decoder_of(self, gpu: Gpu, shapes: Shapes, settings: DecodeSettings) -> DeviceDecoder:
         """What decodes outputs of these shapes: a kernel if there is one, else the CPU."""

@@ -8,8 +8,9 @@ measurements.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,10 @@ from numpy.typing import NDArray
 from trt_perception.errors import InferenceError
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.memory import Buffers
-from trt_perception.gpu.owner import GpuOwner, Work
+from trt_perception.gpu.owner import GpuOwner
 from trt_perception.gpu.sharing import acquire_owner, release_owner
 from trt_perception.runtime.device_protocol import DeviceRuntime, OpenDevice, Shapes, shape_key
 from trt_perception.runtime.protocol import Tensors
-
-T = TypeVar('T')
 
 _ABANDONED: list[DeviceRuntime] = []
 """Networks of lost contexts. Their libraries abort the process when they are freed then."""
@@ -125,13 +124,31 @@ class DeviceNetwork:
         self.stream.synchronize()
         return {name: staged.copy() for name, staged in outputs.items()}
 
+    def time_ms(self, inputs: Shapes, count: int) -> list[float]:
+        """Milliseconds of runs of the network alone, from the call until the GPU is through.
+
+        Args:
+            inputs: the shapes of all inputs, whose memory is taken as it is.
+            count: how many runs.
+        """
+
+        def measure(gpu: Gpu) -> list[float]:
+            self.place(inputs)
+            done = gpu.event()
+            times = []
+            for _ in range(count):
+                start = time.perf_counter()
+                self.device.enqueue()
+                done.record(self.stream)
+                done.synchronize()
+                times.append((time.perf_counter() - start) * 1e3)
+            return times
+
+        return self.owner.call(measure)
+
     def _staged(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         nbytes = math.prod(shape) * dtype.itemsize
         return self.buffers.pinned(name, nbytes).view(dtype).reshape(shape)
-
-    def run(self, work: Work[T]) -> T:
-        """Do work in the owner's thread and wait for it."""
-        return self.owner.call(work)
 
     def close(self) -> None:
         """See `Runtime.close`. A second call does nothing."""

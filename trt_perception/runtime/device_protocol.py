@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
+from trt_perception.runtime.layer_times import LayerTime
 from trt_perception.tensor_spec import TensorSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -74,6 +75,15 @@ class DeviceRuntime(Protocol):
 
     def close(self) -> None:
         """Free what the network holds."""
+        ...
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """A `DeviceRuntime` that can say how long its layers take."""
+
+    def layers(self, runs: int) -> list[LayerTime]:
+        """With what was bound last."""
         ...
 
 

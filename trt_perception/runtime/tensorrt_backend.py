@@ -15,9 +15,15 @@ from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.graphs import CudaGraph
 from trt_perception.runtime.device_protocol import OpenDevice, Shapes, shape_key
+from trt_perception.runtime.layer_times import LayerTime, medians
 from trt_perception.runtime.profile_shapes import outside_profile
 from trt_perception.runtime.tensorrt_engine import TensorRTEngine
-from trt_perception.runtime.tensorrt_flavour import CudaEngine, ExecutionContext, Flavour
+from trt_perception.runtime.tensorrt_flavour import (
+    CudaEngine,
+    ExecutionContext,
+    Flavour,
+    TensorRT,
+)
 from trt_perception.tensor_spec import TensorSpec
 
 log = logging.getLogger(__name__)
@@ -126,6 +132,25 @@ class TensorRTDevice:
         else:
             self._execute()
             self._ran.add(key)
+
+    def layers(self, runs: int) -> list[LayerTime]:
+        """How long each layer takes with what was bound last, without a graph."""
+        told: list[tuple[str, str, float]] = []
+        trt: TensorRT = self._engine.flavour.module
+
+        class Profiler(trt.IProfiler):  # type: ignore[misc]
+            def __init__(self) -> None:
+                trt.IProfiler.__init__(self)
+
+            def report_layer_time(self, layer_name: str, ms: float) -> None:
+                told.append((layer_name, '', ms))
+
+        self._profiler = Profiler()  # TensorRT does not keep it alive
+        self._context.profiler = self._profiler
+        for _ in range(runs + 2):
+            self._execute()
+            self._stream.synchronize()
+        return medians(told, skipped=2)
 
     def close(self) -> None:
         """See `DeviceRuntime.close`."""
