@@ -4,7 +4,8 @@
     python benchmarks/publish_to_result.py --cases my_cases.yaml  # other nodes, same measure
 
 A case is a command, the topic and type of its result (with a header that keeps the image's
-stamp), and environment variables. `{python}`, `{model}` and `{benchmarks}` are filled in. The
+stamp), and environment variables; with `stats`, a topic of PipelineStats, the node's own stages are
+shown besides. `{python}`, `{model}` and `{benchmarks}` are filled in. The
 command's node must subscribe to `/image`. Every case runs in fresh processes on a ROS domain of
 its own, at each size and rate, and so does the bare network, alone, with the same threads.
 """
@@ -49,6 +50,7 @@ class Case:
     result_type: str = 'vision_msgs/msg/Detection2DArray'
     transport: bool = True
     environment: dict[str, str] = field(default_factory=dict)
+    stats: str = ''
 
 
 @dataclass
@@ -64,6 +66,12 @@ class Measurement:
     p99_ms: float
     cpu_ms_per_frame: float
     over_bare_p50_ms: float
+    stages_ms: dict[str, float]
+
+    @property
+    def own_cpu_ms(self) -> float:
+        """Processor time a frame without the network's, where the node tells it (one thread)."""
+        return self.cpu_ms_per_frame - self.stages_ms.get('infer', float('nan'))
 
 
 def main() -> None:
@@ -87,7 +95,7 @@ def main() -> None:
                 ((s, r, c) for s in arguments.sizes for r in arguments.rates for c in cases), 40
             )
         ]
-    print(table(rows))
+    print(table(rows), stages_table(rows), sep='\n')
     if arguments.out:
         arguments.out.write_text(json.dumps(report(rows, bare_ms, arguments), indent=1) + '\n')
 
@@ -133,7 +141,7 @@ def measure(
     try:
         receiver = probe(
             environment, 'receive', '--topic', case.result_topic, '--type', case.result_type,
-            '--frames', str(frames),
+            '--frames', str(frames), '--stats', case.stats,
         )  # fmt: skip
         publisher = probe(
             environment, 'publish', '--topic', '/image', '--size', size, '--rate', str(rate),
@@ -145,7 +153,8 @@ def measure(
                 looks.append((time.time_ns(), cpu_seconds(node.pid)))
             time.sleep(0.1)
         stamps = last_json(publisher)['stamps']
-        arrivals = last_json(receiver)['arrivals']
+        heard = last_json(receiver)
+        arrivals = heard['arrivals']
     finally:
         node.send_signal(signal.SIGINT)
         try:
@@ -157,7 +166,7 @@ def measure(
     p50, p99 = np.percentile(ages, (50, 99)) if ages else (float('nan'), float('nan'))
     row = Measurement(
         case.name, size, rate, len(counted), len(counted) - len(ages), float(p50), float(p99),
-        cpu_per_frame_ms(looks, stamps), float(p50) - bare_ms,
+        cpu_per_frame_ms(looks, stamps), float(p50) - bare_ms, heard['stages'],
     )  # fmt: skip
     print(f'  {row.case} {row.size} {row.rate_hz:g} Hz: {row.p50_ms:.1f} ms, {row.lost} lost')
     return row
@@ -193,14 +202,43 @@ def cpu_per_frame_ms(looks: list[tuple[int, float]], stamps: list[int]) -> float
 def table(rows: list[Measurement]) -> str:
     lines = [
         '',
-        '| size | rate | node | p50 ms | p99 ms | over bare ms | lost | CPU ms a frame |',
-        '|---|---|---|---|---|---|---|---|',
+        '| size | rate | node | p50 ms | p99 ms | over bare ms | lost | CPU ms a frame '
+        '| without the network |',
+        '|' + '---|' * 9,
     ]
     lines += [
         f'| {r.size} | {r.rate_hz:g} Hz | {r.case} | {r.p50_ms:.2f} | {r.p99_ms:.2f} '
-        f'| {r.over_bare_p50_ms:.2f} | {r.lost} of {r.sent} | {r.cpu_ms_per_frame:.1f} |'
+        f'| {r.over_bare_p50_ms:.2f} | {r.lost} of {r.sent} | {r.cpu_ms_per_frame:.1f} '
+        f'| {r.own_cpu_ms:.1f} |'
         for r in rows
     ]
+    return '\n'.join(lines).replace('nan', '-')
+
+
+def stages_table(rows: list[Measurement]) -> str:
+    """Medians of the nodes' own stages, and what is left to the floor of the same run.
+
+    *elsewhere* is the age of the result without the node's total: the camera's side, the way to
+    the node and the way of the result. *over the floor* is the age without that of the case that
+    comes first, a node that does nothing, and without the network.
+    """
+    told = [row for row in rows if row.stages_ms]
+    if not told:
+        return ''
+    names = [name for name in told[0].stages_ms if name != 'total']
+    head = ['size', 'rate', 'node', *names, 'elsewhere', 'age', 'over the floor']
+    lines = ['', f'| {" | ".join(head)} |', '|' + '---|' * len(head)]
+    for row in told:
+        floor = next(r for r in rows if (r.size, r.rate_hz) == (row.size, row.rate_hz))
+        stages = row.stages_ms
+        values = [
+            *(stages.get(name, 0.0) for name in names),
+            row.p50_ms - stages.get('total', 0.0),
+            row.p50_ms,
+            row.p50_ms - floor.p50_ms - stages.get('infer', 0.0),
+        ]
+        figures = ' | '.join(f'{value:.2f}' for value in values)
+        lines.append(f'| {row.size} | {row.rate_hz:g} Hz | {row.case} | {figures} |')
     return '\n'.join(lines)
 
 
