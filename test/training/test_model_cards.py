@@ -50,6 +50,8 @@ def keys(struct, prefix=''):
             'quantisation': QuantisationSpec,
             'gate': GateLimits,
         }.get(field.name)
+        if field.name == 'output_operators':
+            continue  # read off the ONNX file, never written
         if inner:
             yield from keys(inner, f'{prefix}{field.name}.')
         else:
@@ -72,7 +74,8 @@ def test_defaults_are_those_of_the_code():
         ('input.pad_value', InputSpec(size=(1, 1)).pad_value),
     ):
         assert row(f'`{key}`', 3)[2] == str(value)
-    assert row('`input.resize`', 3)[2] == f'`{InputSpec(size=(1, 1)).resize}`'
+    assert row('`input.resize`', 3)[2].endswith(f'`{InputSpec(size=(1, 1)).resize}`')
+    assert row('`input.pad`', 3)[2].endswith(f'`{InputSpec(size=(1, 1)).pad}`')
     assert gate.relative_error is None
 
 
