@@ -36,6 +36,10 @@ def decoder_for(spec: ModelSpec, outputs: Sequence[TensorSpec]) -> Decoder:
         raise ModelSpecError(
             f'{spec.name}: unknown family {spec.family!r}. Known: {", ".join(FAMILIES)}'
         )
+    if not spec.classes and spec.task != 'embed':
+        raise ModelSpecError(
+            f'{spec.name}: the model has no classes. List the names of its classes under `classes`'
+        )
     configure: Callable[[ModelSpec, Sequence[TensorSpec]], Decoder] = _module(spec).configure
     try:
         return configure(spec, outputs)
