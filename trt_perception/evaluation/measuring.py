@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -145,12 +146,16 @@ class _Run:
 
     def look(self, sample: Sample) -> None:
         """Add one image to all networks' sums."""
-        done = [network.pipeline.process([sample.frame])[0] for network in self._networks]
+        done, passed_ms = [], []
+        for network in self._networks:
+            start = time.perf_counter()
+            done += network.pipeline.process([sample.frame])
+            passed_ms.append((time.perf_counter() - start) * 1e3)
         image = -1
         if isinstance(sample.truth, TrueObjects):
             image = self._truth.add(sample.truth, done[0].result.size, self._classes.truth)
-        for sums, perceived in zip(self._sums, done, strict=True):
-            sums.frame_ms.append(sum(perceived.stages_ms.values()))
+        for sums, perceived, frame_ms in zip(self._sums, done, passed_ms, strict=True):
+            sums.frame_ms.append(frame_ms)
             sums.infer_ms.append(perceived.stages_ms['infer'])
             if isinstance(perceived.result, SegmentationMap):
                 self._add_pixels(sums, sample.truth, perceived.result)
