@@ -13,17 +13,23 @@ mkdir -p "$logs"
 status=0
 for tool in memcheck racecheck initcheck synccheck; do
   options='--error-exitcode 1 --print-limit 50'
-  # Host code is not looked at: pycuda asks CUDA for what may fail.
-  [ "$tool" = memcheck ] && options="$options --leak-check full --report-api-errors no"
+  case $tool in
+    # Asking CUDA for what may fail is no fault.
+    memcheck) options="$options --report-api-errors no" ;;
+    # A result is copied back whole, rows that were not written included.
+    initcheck) options="$options --check-api-memory-access no" ;;
+  esac
   # shellcheck disable=SC2086
   timeout -k 10 "$limit" compute-sanitizer --tool "$tool" $options \
     python -m pytest -q -x -m gpu -p no:cacheprovider -p no:randomly --timeout 0 \
     --deselect test/kernels/test_dense_head.py::test_thirty_thousand_candidates_and_more \
     test/kernels > "$logs/$tool.log" 2>&1
   code=$?
-  [ "$code" -ne 0 ] && status=1
+  # A run that skipped every test says nothing.
+  grep -q '[0-9] passed' "$logs/$tool.log" || code=${code#0}
+  [ "$code" = 0 ] || status=1
   summary=$(grep -E '(ERROR|RACECHECK) SUMMARY|LEAK SUMMARY' "$logs/$tool.log" | tr '\n' ' ')
   tests=$(grep -E '(passed|failed)' "$logs/$tool.log" | tail -1)
-  echo "$tool: status $code; ${summary:-no summary}; ${tests:-no tests}"
+  echo "$tool: status ${code:-no test ran}; ${summary:-no summary}; ${tests:-no tests}"
 done
 exit $status

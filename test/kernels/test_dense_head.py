@@ -56,7 +56,7 @@ def decoded(executor, layout, predictions, letterboxes, thresholds):
     scratch = executor.allocate(kernels.scratch_bytes(batch))
     result = executor.allocate(kernels.result_bytes(batch))
     kernels.enqueue(source, letterboxes, thresholds, scratch, result, executor.stream)
-    executor.download(scratch, np.uint8, kernels.scratch_bytes(batch))  # looks at its rim
+    executor.check_rim(scratch)
     copied = executor.download(result, np.uint8, kernels.result_bytes(batch))
     executor.free()
     return kernels.read(copied, batch)

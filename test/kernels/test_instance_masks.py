@@ -61,7 +61,7 @@ class Drawn:
         head.enqueue(source, letterboxes, thresholds, scratch, objects, stream)
         addresses = source, cells, objects
         kernels.enqueue(addresses, letterboxes, self.layouts, places, result, stream)
-        executor.download(places, np.uint8, kernels.scratch_bytes(letterboxes))
+        executor.check_rim(places)
         copied = executor.download(objects, np.uint8, head.result_bytes(batch))
         self.objects = head.read(copied, batch)
         self.result = executor.download(result, np.uint8, end)
