@@ -42,6 +42,7 @@ def node(graph, models):
         'model': models['detect'],
         'cameras': list(SIZES),
         'camera_topics': ['front/image', 'left/image', '/rig/right'],
+        'max_batch': 3,
     }
     with graph.running('detect_node', 'rig', parameters) as node:
         node.wait_state('active')

@@ -151,8 +151,9 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
     max_batch: Annotated[
         int,
         about(
-            'Images of different cameras in one inference at most; 0 takes as many as there are '
-            'cameras and the network takes.',
+            'Images of different cameras in one inference at most. 0 takes one on a CPU, where a '
+            'batch would only delay its first image, else as many as there are cameras and the '
+            'network takes.',
             change=UNCONFIGURED,
             ge=0,
             le=256,

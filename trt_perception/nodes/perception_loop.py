@@ -105,7 +105,9 @@ class PerceptionLoop:
                 f'once on {self._pipeline.runtime.backend}: batches hold {most}. Export the '
                 'network with an open batch axis, or build its engine with --batch'
             )
-        return max(1, min(asked or cameras, cameras, most))
+        if not asked:
+            asked = 1 if self._pipeline.runtime.backend.endswith('-cpu') else cameras
+        return max(1, min(asked, cameras, most))
 
     # The way of a batch, in the worker's thread
 
