@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -43,6 +44,21 @@ TOPICS: dict[str, dict[str, str]] = {
         '~/embeddings': 'what the detections look like, where something computes it',
         '~/vision_info': 'what runs: family, backend, precision',
         '~/label_info': 'class names by index',
+    },
+    'detect_node, pose or face model, besides': {
+        '~/key_points': 'the points of each detection, in the same order, with names and skeleton',
+    },
+    'classify_node, classification model': {
+        'image': 'images to look at; with `image_transport:=compressed` `image/compressed`',
+        '~/classification': 'the classes of the whole image, the most likely first',
+        '~/vision_info': 'what runs: family, backend, precision',
+        '~/label_info': 'class names by index',
+    },
+    'classify_node, embedding model': {
+        'image': 'images to look at; with `image_transport:=compressed` `image/compressed`',
+        '~/embeddings': 'what the whole image looks like, one vector of length 1',
+        '~/vision_info': 'what runs: family, backend, precision',
+        '~/label_info': 'empty: an embedding has no classes',
     },
     'segment_node, semantic model': {
         'image': 'images to look at; with `image_transport:=compressed` `image/compressed`',
@@ -138,14 +154,24 @@ def topic_tables() -> str:
     """The topics and services of each node, as they exist."""
     rclpy: Any = import_module('rclpy')  # without types
     from trt_perception.nodes.camera_node import CameraNode
+    from trt_perception.nodes.classify_node import ClassifyNode
     from trt_perception.nodes.detect_node import DetectNode
     from trt_perception.nodes.overlay_node import OverlayNode
     from trt_perception.nodes.segment_node import SegmentNode
 
     rclpy.init(args=[])
+    folder = tempfile.TemporaryDirectory()
+    models = small_models(Path(folder.name))
     makers: dict[str, Callable[[], Any]] = {
         'camera_node': CameraNode,
         'detect_node': DetectNode,
+        'detect_node, pose or face model, besides': lambda: DetectNode(
+            **overriding(model=models['pose'])
+        ),
+        'classify_node, classification model': lambda: ClassifyNode(
+            **overriding(model=models['classify'])
+        ),
+        'classify_node, embedding model': lambda: ClassifyNode(**overriding(model=models['embed'])),
         'segment_node, semantic model': lambda: SegmentNode(**overriding(model='street_semantic')),
         'segment_node, instance model': lambda: SegmentNode(**overriding(model='street_instance')),
         'overlay_node': OverlayNode,
@@ -156,9 +182,48 @@ def topic_tables() -> str:
         rows = list(live_topics(make))
         common = [row for row in rows if row[1] in TOPICS['every node']]
         own = [row for row in rows if row[1] not in TOPICS['every node']]
+        if title.endswith('besides'):
+            own = [row for row in own if row[1] not in TOPICS['detect_node']]
         parts += [f'**{title}**', topic_table(title, own)]
     rclpy.shutdown()
+    folder.cleanup()
     return '\n\n'.join(['**every node**', topic_table('every node', common), *parts])
+
+
+def small_models(folder: Path) -> dict[str, str]:
+    """Networks that see nothing, one for each task that no model of the package has."""
+    onnx: Any = import_module('onnx')
+    numpy: Any = import_module('numpy')
+    make = onnx.helper
+    person = {'names': "['person']", 'family': 'yolov8', 'kpt_shape': '[1, 3]'}
+    kinds: dict[str, tuple[list[int], dict[str, str]]] = {
+        'pose': ([1, 8, 21], person),
+        'classify': ([1, 2], {'names': "['cat', 'dog']", 'family': 'classify'}),
+        'embed': ([1, 64], {'family': 'arcface'}),
+    }
+
+    def last(task: str) -> Any:
+        """The decoders look at the last operator: probabilities are no embedding."""
+        kind = 'Sigmoid' if task == 'classify' else 'Relu'
+        return make.make_node(kind, ['wide'], ['output0'], 'last')
+
+    for task, (shape, metadata) in kinds.items():
+        nodes = [
+            make.make_node('ReduceMean', ['images'], ['mean'], 'mean', keepdims=0),
+            make.make_node('Expand', ['mean', 'shape'], ['wide'], 'wide'),
+            last(task),
+        ]
+        images, output = (
+            make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, extents)
+            for name, extents in (('images', [1, 3, 32, 32]), ('output0', shape))
+        )
+        constant = onnx.numpy_helper.from_array(numpy.array(shape, 'int64'), 'shape')
+        graph = make.make_graph(nodes, task, [images], [output], [constant])
+        opset = make.make_opsetid('', 17)
+        model = make.make_model(graph, opset_imports=[opset], ir_version=8)
+        make.set_model_props(model, {'task': task, 'mean': '0', 'scale': '1', **metadata})
+        onnx.save(model, str(folder / f'{task}.onnx'))
+    return {task: str(folder / f'{task}.onnx') for task in kinds}
 
 
 def overriding(**values: Any) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from vision_msgs.msg import LabelInfo, VisionInfo
 from trt_perception.building.build_progress import BuildControl
 from trt_perception.building.opening import Watch, open_built_pipeline
 from trt_perception.errors import InferenceError, ParameterError
-from trt_perception.model_spec import Task
+from trt_perception.model_spec import Task, load_model_spec
+from trt_perception.model_store import find_model
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.camera_input import (
     CameraInput,
@@ -95,10 +96,11 @@ class InferenceNode(PerceptionNode[Parameters]):
     def configure(self) -> None:
         """Load the model, then create the publishers."""
         topics = self.camera_topics()
+        # Before an engine is built for minutes that this node cannot use.
+        check_task(load_model_spec(find_model(self.parameters.model)), self.TASKS, self.get_name())
         pipeline = self.open_pipeline()
         self.pipeline = pipeline
         spec = pipeline.spec
-        check_task(spec, self.TASKS, self.get_name())
         limits = spec.thresholds
         self.fill_parameters(
             {
