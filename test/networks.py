@@ -101,13 +101,15 @@ def write_scaling_detr(path: Path, box: Any, *, size: tuple[int, int] = (64, 48)
         'axes': np.array([1], np.int64),
         'zero': np.zeros(1, np.float32),
         'one': np.array([0.9], np.float32),
+        'kernel': np.ones((16, 3, 1, 1), np.float32),
     }
     nodes = [
         helper.make_node('Cast', ['orig_target_sizes'], ['sizes'], 'cast', to=TensorProto.FLOAT),
         helper.make_node('Concat', ['sizes', 'sizes'], ['corners'], 'both', axis=1),
         helper.make_node('Unsqueeze', ['corners', 'axes'], ['scaled'], 'row'),
         helper.make_node('Mul', ['scaled', 'box'], ['boxes'], 'scale'),
-        helper.make_node('ReduceMax', ['images'], ['top'], 'top', axes=[2, 3], keepdims=0),
+        helper.make_node('Conv', ['images', 'kernel'], ['seen'], 'look'),
+        helper.make_node('ReduceMax', ['seen'], ['top'], 'top', axes=[2, 3], keepdims=0),
         helper.make_node('ReduceMax', ['top'], ['most'], 'most', axes=[1], keepdims=1),
         helper.make_node('Mul', ['most', 'zero'], ['nothing'], 'nothing'),
         helper.make_node('Add', ['nothing', 'one'], ['scores'], 'score'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from building.calibrated import minmax_ranges
 from family_networks import Net, write_family
+from networks import write_scaling_detr
 from trt_perception.building.calibrate import CalibrationOptions, calibrate
 from trt_perception.building.calibration_ranges import load_ranges, write_ranges
 from trt_perception.building.onnx_graph import graph_digest
@@ -216,6 +218,13 @@ def test_networks_that_cannot_be_calibrated(tmp_path: Path):
         calibrate(spec_of(tmp_path / 'n.onnx'), street(1))
     with pytest.raises(CalibrationError, match='nothing to calibrate'):
         RangeCollector(tmp_path / 'n.onnx')
+
+
+def test_a_second_input_that_the_family_fills(tmp_path: Path):
+    path = write_scaling_detr(tmp_path / 'net.onnx', [0, 0, 1, 1], size=SIZE)
+    spec = msgspec.structs.replace(spec_of(path), family='detr', task='detect')
+    made = calibrate(spec, street(3), CalibrationOptions(method='minmax'))
+    assert made.ranges.images.count == 3
 
 
 def test_samples_meet_all_columns():

@@ -6,6 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from building_cases import DETECTOR, ROOT, write_model
 from family_networks import FAMILIES
+from networks import write_scaling_detr
 from trt_perception.building.build_progress import BuildControl
 from trt_perception.building.calibration_ranges import (
     CalibrationRanges,
@@ -230,6 +231,16 @@ def test_a_network_with_two_inputs_is_refused(tmp_path):
     model = write_model(tmp_path / 'model', two_inputs())
     with pytest.raises(ModelFileError, match=r'net\.onnx: has 2 inputs \(images, other\).*one'):
         request(model)
+
+
+def test_a_second_input_that_the_family_fills_has_a_profile(tmp_path):
+    text = 'onnx: net.onnx\nfamily: detr\nclasses: [car]\n'
+    folder = tmp_path / 'model'
+    model = write_model(folder, two_inputs(), text)
+    write_scaling_detr(folder / 'net.onnx', [0, 0, 1, 1])
+    (profile,) = request(model, Wish(precision='fp32', targets=('8.6',))).identity.profiles
+    assert sorted(profile) == ['images', 'orig_target_sizes']
+    assert profile['orig_target_sizes'].max == (1, 2)
 
 
 def test_a_fixed_batch_cannot_be_widened(tmp_path):

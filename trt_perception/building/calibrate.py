@@ -17,6 +17,7 @@ from trt_perception.building.calibration_ranges import CalibrationImages, Calibr
 from trt_perception.building.onnx_graph import graph_digest
 from trt_perception.building.range_collection import METHODS, CalibrationMethod, RangeCollector
 from trt_perception.building.thresholds import DEFAULT_PERCENTILE
+from trt_perception.decoding.registry import side_inputs_for
 from trt_perception.errors import CalibrationError, FrameError, ModelFileError, ParameterError
 from trt_perception.frames import Frame
 from trt_perception.model_spec import ModelSpec
@@ -110,7 +111,11 @@ def calibrate(
     tensor = _input_tensor(spec)
     preprocess = Preprocessor(spec.input, tensor.dtype)
     collector = RangeCollector(
-        spec.onnx, options.method, percentile=options.percentile, threads=options.threads
+        spec.onnx,
+        options.method,
+        percentile=options.percentile,
+        threads=options.threads,
+        sides=side_inputs_for(spec, read_onnx(spec.onnx).inputs),
     )
     seen = _Seen()
     try:
@@ -142,11 +147,13 @@ def calibrate(
 
 def _input_tensor(spec: ModelSpec) -> NDArray[np.generic]:
     """An array as the network takes it, for one batch of the size that it demands."""
-    inputs = read_onnx(spec.onnx).inputs
+    every = read_onnx(spec.onnx).inputs
+    sides = side_inputs_for(spec, every)
+    inputs = [tensor for tensor in every if tensor.name not in sides]
     if len(inputs) != 1:
-        names = ', '.join(tensor.name for tensor in inputs)
+        names = ', '.join(tensor.name for tensor in every)
         raise ModelFileError(
-            f'{spec.onnx}: has {len(inputs)} inputs ({names}); only networks that take one '
+            f'{spec.onnx}: has {len(every)} inputs ({names}); only networks that take one '
             'image can be calibrated'
         )
     width, height = spec.input.size

@@ -42,6 +42,7 @@ from trt_perception.building.tensorrt_builder import (
     build_plan,
 )
 from trt_perception.building.timing_cache import keep_timing_cache, load_timing_cache
+from trt_perception.decoding.registry import side_inputs_for
 from trt_perception.errors import (
     BackendUnavailableError,
     BuildCancelledError,
@@ -254,11 +255,12 @@ def _number(text: str) -> int:
 
 
 def _profiles(spec: ModelSpec, wish: Wish) -> tuple[Profile, ...]:
-    inputs = {tensor.name: tensor.shape for tensor in read_onnx(spec.onnx).inputs}
-    if len(inputs) != 1:
+    tensors = read_onnx(spec.onnx).inputs
+    inputs = {tensor.name: tensor.shape for tensor in tensors}
+    if len(inputs) - len(side_inputs_for(spec, tensors)) != 1:
         raise ModelFileError(
-            f'{spec.onnx}: has {len(inputs)} inputs ({", ".join(inputs)}); this package feeds one, '
-            'the image. Export the network with the others fixed'
+            f'{spec.onnx}: has {len(inputs)} inputs ({", ".join(inputs)}); family {spec.family} '
+            'feeds one, the image. Export the network with the others fixed, or check `family`'
         )
     origin = str(spec.onnx)
     profiles = profiles_for(inputs, spec.input.size, wish.batch, origin, wish.sizes)

@@ -42,7 +42,9 @@ def profiles_for(
         raise ParameterError(f'batch {shown}: it must be min <= opt <= max, each at least 1')
     if sizes is not None:
         for name, shape in inputs.items():
-            _check_sizes(name, shape, sizes, size, origin)
+            # An input [batch, 2] beside the image tells a size and has none.
+            if len(shape) != 2 or len(inputs) == 1:
+                _check_sizes(name, shape, sizes, size, origin)
     profile = {}
     for name, shape in inputs.items():
         if -1 not in shape and batch is None:

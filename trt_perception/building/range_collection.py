@@ -7,9 +7,9 @@ only a sample leaves it. So neither time nor memory grows with the size of the t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import onnx
@@ -23,6 +23,8 @@ from trt_perception.building.onnx_graph import load_graph
 from trt_perception.building.quantisation_plan import calibrated_tensors
 from trt_perception.building.thresholds import DEFAULT_PERCENTILE, MagnitudeHistogram
 from trt_perception.errors import CalibrationError, ParameterError
+from trt_perception.runtime.protocol import Runtime
+from trt_perception.runtime.side_inputs import fed
 
 CalibrationMethod = Literal['entropy', 'minmax', 'percentile']
 METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
@@ -44,6 +46,7 @@ class RangeCollector:
         *,
         percentile: float = DEFAULT_PERCENTILE,
         threads: int | None = None,
+        sides: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         """Load the network.
 
@@ -52,6 +55,7 @@ class RangeCollector:
             method: one of `METHODS`.
             percentile: for that method, above 0, at most 100.
             threads: CPU threads; None leaves the choice to onnxruntime.
+            sides: what its inputs beside the image hold; see `runtime.side_inputs.fed`.
 
         Raises:
             ModelFileError: the network cannot be used.
@@ -69,7 +73,8 @@ class RangeCollector:
         self._method = method
         self._percentile = percentile
         _observe(model, index, self.tensors, sample=method != 'minmax')
-        self._runtime = open_network(model.SerializeToString(), threads=threads)
+        network = open_network(model.SerializeToString(), threads=threads)
+        self._runtime: Runtime = fed(network, sides or {})
         self._own_outputs = index.outputs
         self._low = np.full(len(self.tensors), np.inf, np.float32)
         self._high = np.full(len(self.tensors), -np.inf, np.float32)
