@@ -121,6 +121,7 @@ def tensors(**shapes):
         ('detect', tensors(dets=(1, 4, 300), labels=(1, 300, 3)), 'transposed'),
         ('detect', tensors(dets=(1, 300, 4), labels=(1, 300, 91)), '3 classes'),
         ('detect', tensors(dets=(1, 300, 4), labels=(1, 100, 3)), 'number of queries'),
+        ('detect', tensors(dets=(1, 300, 4), labels=(2, 300, 3)), 'batches of different'),
         ('detect', tensors(out=(1, 1000)), 'has none'),
         ('instance', tensors(dets=(1, 300, 4), labels=(1, 300, 3)), 'task: detect'),
         (

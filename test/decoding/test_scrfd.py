@@ -136,10 +136,15 @@ def shapes(**changed):
     return {name: shape for name, shape in {**found, **changed}.items() if shape}
 
 
+def batched(**batches):
+    return {name: (batches.get(name, 1), *shape) for name, shape in shapes().items()}
+
+
 @pytest.mark.parametrize(
     ('outputs', 'text'),
     [
         (shapes(kps_8=None), 'the file has 3, 3 and 2'),
+        (batched(score_8=2), 'batches of different sizes'),
         (shapes(score_8=(800, 1)), r'score_8 float32 \[800, 1\] should have 192 points'),
         (shapes(bbox_8=(1, 4, 192)), 'transposed'),
         ({'logits': (1, 1000)}, 'the file has 0, 0 and 0. Check `family`'),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.decoding.output_shapes import batch_of, describe, matches
+from trt_perception.decoding.output_shapes import batch_of, check_batches, describe, matches
 from trt_perception.errors import ModelOutputError
 from trt_perception.tensor_spec import TensorSpec
 
@@ -75,9 +75,10 @@ def assign(
         roles: by key.
 
     Raises:
-        ModelOutputError: a role is nobody's or could be that of several, or the output of its
-            name has another shape or type.
+        ModelOutputError: the outputs are of different batches, a role is nobody's or could be
+            that of several, or the output of its name has another shape or type.
     """
+    check_batches(outputs)
     chosen: dict[str, TensorSpec] = {}
     for key, role in roles.items():
         named = [o for o in outputs if o.name.lower() in role.names]

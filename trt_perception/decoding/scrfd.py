@@ -20,7 +20,7 @@ from trt_perception.decoding.candidates import Candidates
 from trt_perception.decoding.faces import LANDMARKS, check_names
 from trt_perception.decoding.family_options import FamilyOptions, options_of
 from trt_perception.decoding.objects import objects
-from trt_perception.decoding.output_shapes import describe, is_float, matches
+from trt_perception.decoding.output_shapes import check_batches, describe, is_float, matches
 from trt_perception.decoding.pairs import candidates_of
 from trt_perception.decoding.prior_boxes import at_cells
 from trt_perception.errors import ModelOutputError, ModelSpecError
@@ -88,6 +88,8 @@ class ScrfdDecoder:
             )
         kinds = _kinds(outputs, len(options.strides))
         self._batched = len(kinds['score'][0].shape) == 3
+        if self._batched:
+            check_batches(outputs)
         self._landmarks = bool(kinds['kps'])
         self._levels = []
         for index, stride in enumerate(options.strides):
