@@ -85,6 +85,27 @@ def norfair_iou(rate: float, **settings: Any) -> Step:
     return step
 
 
+def by_class(peer: Callable[..., Step], rate: float, settings: dict[str, Any]) -> Step:
+    """One tracker for each class, which keeps the classes apart where the tracker does not."""
+    steps: dict[int, Step] = {}
+
+    def step(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> tuple[Ids, float]:
+        ids, total = np.full(len(boxes), -1), 0.0
+        for name in {*steps, *classes.tolist()}:
+            if name not in steps:
+                steps[name] = peer(rate, **settings)
+            mine = classes == name
+            found, seconds = steps[name](boxes[mine], scores[mine], classes[mine])
+            ids[mine] = np.where(found >= 0, found * MOST_CLASSES + name, -1)
+            total += seconds
+        return ids, total
+
+    return step
+
+
+MOST_CLASSES = 1000
+BY_CLASS = ', one per class'
+DETECTED = ('boxes', 'scores', 'classes')
 PEERS = {
     'supervision ByteTrack': supervision_bytetrack,
     'trackers SORT': roboflow_sort,
@@ -102,7 +123,9 @@ def main() -> int:
     out = {}
     for name, given in settings.items():
         for index, rate in enumerate(sequences['rates']):
-            step = PEERS[name](float(rate), **given)
+            peer = PEERS[name.removesuffix(BY_CLASS)]
+            apart = name.endswith(BY_CLASS)
+            step = by_class(peer, float(rate), given) if apart else peer(float(rate), **given)
             ends = np.cumsum(sequences[f'{index}/counts'])[:-1]
             parts = [np.split(sequences[f'{index}/{part}'], ends) for part in DETECTED]
             done = [step(*frame) for frame in zip(*parts, strict=True)]
@@ -111,8 +134,6 @@ def main() -> int:
     np.savez(ids_path, **out)
     return 0
 
-
-DETECTED = ('boxes', 'scores', 'classes')
 
 if __name__ == '__main__':
     sys.exit(main())

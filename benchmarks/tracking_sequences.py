@@ -6,6 +6,7 @@ The same split, number and rate give the same sequence on every machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,3 +139,69 @@ class Detector:
             [value + float(random.normal(0, 1.5)) for value in row[:4]] + row[4:]
             for row in self._clutter
         ]
+
+
+def with_drops(sequence: Sequence, seed: int, share: float = 0.2) -> Sequence:
+    """The same without a share of its frames, as a busy robot would see it."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    kept = np.flatnonzero(random.random(len(sequence.boxes)) >= share).tolist()
+    return Sequence(
+        *([part[index] for index in kept] for part in _frames_of(sequence)),
+        rate_hz=sequence.rate_hz,
+    )
+
+
+def crowd(objects: int, frames: int) -> Sequence:
+    """Objects that move at random, all of them seen in each frame, to take the time with."""
+    random = np.random.Generator(np.random.PCG64(7))
+    corners = random.uniform((0, 0), SIZE, (objects, 2))
+    sizes = random.uniform(16, 60, (objects, 2))
+    speeds = random.normal(0, 1.0, (objects, 2))
+    classes = np.arange(objects) % len(THING_CLASSES)
+    sequence = Sequence([], [], [], [], [], [], [], 30.0)
+    for index in range(frames):
+        low = corners + index * speeds + random.normal(0, 1, (objects, 2))
+        boxes = np.concatenate([low, low + sizes], axis=1).astype(np.float32)
+        made = (round((index + 1) / 30 * 1e9), boxes, np.arange(objects), classes)
+        scores = random.uniform(0.3, 0.95, objects).astype(np.float32)
+        for part, value in zip(_frames_of(sequence), (*made, boxes, scores, classes), strict=True):
+            part.append(value)
+    return sequence
+
+
+def made_up_looks(sequence: Sequence, length: int = 64) -> list[NDArray[np.float32]]:
+    """An embedding for each detection, float32 [N, length] a frame.
+
+    Every true object has a direction of its own, with noise of 0.4 of its length (a cosine
+    distance of 0.14 between two sights of it); what is false looks like nothing else.
+    """
+    random = np.random.Generator(np.random.PCG64(11))
+    known: dict[int, NDArray[np.float64]] = {}
+    looks = []
+    for truth, names, boxes in zip(
+        sequence.true_boxes, sequence.true_ids, sequence.boxes, strict=True
+    ):
+        rows = random.normal(0, 1, (len(boxes), length))
+        for row, box in enumerate(boxes):
+            off = np.abs(truth - box).max(axis=1) if len(truth) else np.zeros(0)
+            if len(off) and off.min() < 0.3 * float(max(box[2] - box[0], box[3] - box[1])):
+                name = int(names[int(off.argmin())])
+                if name not in known:
+                    known[name] = random.normal(0, 1, length)
+                rows[row] = known[name] + 0.4 * rows[row]
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        looks.append(unit.astype(np.float32))
+    return looks
+
+
+def _frames_of(sequence: Sequence) -> tuple[list[Any], ...]:
+    """Its lists, in their order."""
+    return (
+        sequence.stamps_ns,
+        sequence.true_boxes,
+        sequence.true_ids,
+        sequence.true_classes,
+        sequence.boxes,
+        sequence.scores,
+        sequence.classes,
+    )
