@@ -1,0 +1,45 @@
+"""`trt_perception detect --tracker`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def tracks(folder):
+    frames = json.loads((folder / 'detections.json').read_text())['frames']
+    return [[found.get('track_id') for found in frame['detections']] for frame in frames]
+
+
+def test_objects_of_a_moving_street_have_ids(command, detector, tmp_path):
+    street = ('synthetic:7', '-m', detector, '--limit', '4')
+    done = command('detect', *street, '-o', 'with', '--tracker', 'bytetrack')
+    assert done.returncode == 0, done.stderr
+    # The detector finds a car and, less surely, a dog in the same place of everything.
+    assert tracks(tmp_path / 'with') == [[1, None], [1, 2], [1, 2], [1, 2]]
+    assert '\ntrack ' in done.stdout
+    done = command('detect', *street, '-o', 'without')
+    assert tracks(tmp_path / 'without') == [[None, None]] * 4
+    assert '\ntrack ' not in done.stdout
+
+
+def test_what_deepsort_lacks_is_said(command, detector, image):
+    done = command('detect', image, '-m', detector, '--tracker', 'deepsort')
+    assert done.returncode == 0
+    assert 'this model gives no embeddings' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'says'),
+    [
+        ('--tracker', 'byte', 'none, sort, bytetrack, deepsort'),
+        ('--camera-motion', 'sift', 'none, flow, orb'),
+        ('--track-memory', '-1', 'memory'),
+    ],
+)
+def test_what_is_not_allowed_is_one_line(command, detector, image, option, value, says):
+    done = command('detect', image, '-m', detector, option, value)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
