@@ -19,7 +19,13 @@ from trt_perception.building.gate import Comparison, GateFigures, first_images
 from trt_perception.errors import ParameterError
 from trt_perception.frames import Frame
 from trt_perception.model_spec import GateLimits, load_model_spec
-from trt_perception.results import Detections, InstanceMask, SegmentationMap
+from trt_perception.results import (
+    Classification,
+    Detections,
+    Embedding,
+    InstanceMask,
+    SegmentationMap,
+)
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 
 SIZE = (64, 48)
@@ -180,3 +186,43 @@ def test_not_a_number_fails_and_can_be_written(tmp_path: Path):
     assert any('NaN' in words for words in figures.failures(GateLimits(agreement=0.0)))
     assert 'not finite' in figures.in_words()
     json.dumps(figures.as_json(), allow_nan=False)
+
+
+def agreement_of(*pairs):
+    found = Agreement(0.5)
+    for reference, candidate in pairs:
+        found.add(reference, candidate)
+    return found
+
+
+def classes(*ids):
+    scores = np.linspace(0.9, 0.1, len(ids), dtype=np.float32)
+    return Classification(np.array(ids, np.int64), scores, (9, 9))
+
+
+def test_the_most_likely_class_counts():
+    found = agreement_of((classes(3, 1), classes(3, 2)), (classes(3, 1), classes(1, 3)))
+    assert (found.share, found.overlap) == (0.5, 1)
+    assert agreement_of((classes(), classes())).share == 1
+
+
+def test_embeddings_agree_by_their_cosine():
+    vectors = [np.array(v, np.float32) for v in ((1, 0), (0.8, 0.6), (0, 0))]
+    one, other, nothing = (Embedding(v, (9, 9)) for v in vectors)
+    found = agreement_of((one, one), (one, other), (one, nothing))
+    assert found.share == pytest.approx(1 / 3)
+    assert found.overlap == pytest.approx((1 + 0.8) / 3)
+    assert agreement_of((nothing, nothing)).share == 1
+
+
+def test_a_classifier_is_gated_by_its_images(tmp_path: Path):
+    scores = {'out': np.array([0, 1, 3], np.float32)}
+    write_constant_network(tmp_path / 'net.onnx', scores, metadata={'names': str(list('abc'))})
+    (tmp_path / 'net.yaml').write_text('onnx: net.onnx\nfamily: classify\n')
+    other = write_constant_network(tmp_path / 'other.onnx', {'out': scores['out'][::-1].copy()})
+    spec = load_model_spec(tmp_path / 'net.yaml')
+    comparison = Comparison(spec, OnnxRuntime(spec.onnx))
+    comparison.look([np.zeros((48, 64, 3), np.uint8)])
+    same = comparison.figures(OnnxRuntime(spec.onnx))
+    assert (same.compared, same.agreement) == ('images', 1)
+    assert comparison.figures(OnnxRuntime(other)).agreement == 0

@@ -1,4 +1,4 @@
-"""How far two results of the same image agree: objects, masks or pixels."""
+"""How far two results of the same image agree: objects, masks, pixels, classes or embeddings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,29 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.results import UNLABELLED, Detections, InstanceMask, Result, SegmentationMap
+from trt_perception.results import (
+    UNLABELLED,
+    Classification,
+    Detections,
+    Embedding,
+    InstanceMask,
+    Result,
+    SegmentationMap,
+)
 
 MATCHING_IOU = 0.5
 """Two objects of one class that overlap at least so much are the same."""
 
+MATCHING_COSINE = 0.9
+"""Two embeddings of one image with at least this cosine are the same. Those of two pictures of
+one face are taken for the same person far below it."""
+
 
 @dataclass
 class Agreement:
-    """Objects or pixels that two kinds of results share, over all images.
+    """Objects, pixels or images on which two kinds of results agree, over all images.
+
+    Of classes the most likely one counts. Of embeddings the cosine is the overlap.
 
     Attributes:
         certain: an object without a partner counts only if its score is at least this.
@@ -28,7 +42,7 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Share of all objects or labelled pixels on which both agree; 1 if there are none."""
+        """Share of all objects, labelled pixels or images on which both agree; 1 without any."""
         return self.both / self.either if self.either else 1.0
 
     @property
@@ -52,6 +66,15 @@ class Agreement:
                 self._certain(candidate, {j for _, j, _ in pairs}),
             ]
             self.either += len(pairs) + sum(alone) / 2
+        elif isinstance(reference, Classification) and isinstance(candidate, Classification):
+            self.both += int(np.array_equal(reference.class_ids[:1], candidate.class_ids[:1]))
+            self.either += 1
+        elif isinstance(reference, Embedding) and isinstance(candidate, Embedding):
+            alike = not reference.vector.any() and not candidate.vector.any()
+            cosine = 1.0 if alike else float(reference.vector @ candidate.vector)
+            self.both += int(cosine >= MATCHING_COSINE)
+            self.either += 1
+            self.overlaps.append(cosine)
 
     def _certain(self, detections: Detections, found: set[int]) -> int:
         """Objects without a partner that cannot be blamed on the score's threshold."""

@@ -32,21 +32,29 @@ SCORE_MARGIN = 0.1
 """An object whose score exceeds the threshold by less may be missing from the other side."""
 
 
+_COUNTED: dict[str, Literal['objects', 'pixels', 'images']] = {
+    'semantic': 'pixels',
+    'classify': 'images',
+    'embed': 'images',
+}
+"""What is counted for each task; objects for all others."""
+
+
 class GateFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How alike two networks are.
 
     Attributes:
         images: how many were looked at.
         compared: what `agreement` counts.
-        agreement: share of objects found by both, or of pixels labelled alike, 0 to 1.
-        overlap: mean IoU of the objects found by both, of their masks if they have masks; 1
-            where nothing was found and for pixels.
+        agreement: share of objects found by both, or of pixels or images labelled alike, 0 to 1.
+        overlap: mean IoU of the objects found by both, of their masks if they have masks; mean
+            cosine of embeddings; 1 where nothing was found, for pixels and for classes.
         outputs: for each output ||candidate - reference|| / ||reference||, over all images;
             None where the candidate has NaN or infinity.
     """
 
     images: int
-    compared: Literal['objects', 'pixels']
+    compared: Literal['objects', 'pixels', 'images']
     agreement: float
     overlap: float
     outputs: dict[str, float | None]
@@ -151,7 +159,7 @@ class Comparison:
             agreement.add(reference, results[0])
         return GateFigures(
             images=len(self._known),
-            compared='pixels' if self._spec.task == 'semantic' else 'objects',
+            compared=_COUNTED.get(self._spec.task, 'objects'),
             agreement=agreement.share,
             overlap=agreement.overlap,
             outputs=errors.relative(),
