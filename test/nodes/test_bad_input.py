@@ -132,9 +132,10 @@ def broken_models(models: Path) -> dict[str, tuple[str, str]]:
         'truncated_onnx': ('onnx: truncated.onnx\n', 'truncated.onnx'),
         'not_onnx': ('onnx: text.onnx\n', 'text.onnx'),
         'empty_onnx': ('onnx: nothing.onnx\n', 'nothing.onnx'),
-        'wrong_family': (
+        'wrong_family': ('onnx: good.onnx\nfamily: retinanet\ntask: detect\n', 'should be deltas'),
+        'wrong_family_and_task': (
             'onnx: good.onnx\nfamily: semantic\ntask: semantic\n',
-            '3 classes, height',
+            'start segment_node',
         ),
         'unknown_family': ('onnx: good.onnx\nfamily: yolo8\n', "did you mean 'yolov8'"),
         'class_count': ('onnx: good.onnx\nclasses: [red, green]\n', 'good.onnx'),
