@@ -93,6 +93,20 @@ def test_logits_that_are_not_finite(executor, bad):
     check(executor, cells, [Letterbox.fit((200, 90), (44, 36))])
 
 
+def test_huge_logits_whose_differences_overflow(executor):
+    cells = logits(1, 4, 9, 11)
+    # Of alternating signs, so that each cell's sum is finite.
+    signs = (-1.0) ** (np.arange(9)[:, None] + np.arange(11))
+    cells[0, 0], cells[0, 1] = 3e38 * signs, -3e38 * signs
+    check(
+        executor,
+        cells,
+        [
+            Letterbox.fit((200, 90), (44, 36)),
+        ],
+    )
+
+
 def test_of_equal_logits_the_first_class_wins(executor):
     check(executor, logits(1, 6, 10, 10, steps=1), [Letterbox.fit((123, 77), (40, 40))])
 

@@ -137,6 +137,27 @@ def test_equal_scores_and_boxes(executor, score, iou):
     check(executor, layout, predictions, thresholds=DecodeSettings(score, iou))
 
 
+@pytest.mark.parametrize('seed', range(8))
+def test_an_overlap_of_just_the_limit(executor, seed):
+    layout = HeadLayout(2, 1)
+    predictions = np.zeros((1, 5, 2), np.float32)
+    predictions[0, :4] = np.random.default_rng(seed).random((4, 2)) * 7 + [
+        [200],
+        [150],
+        [385],
+        [285],
+    ]
+    predictions[0, 4] = 0.9, 0.8
+    one, other = candidates.corners(predictions[0, :4].T).astype(np.float64)
+    shared = np.prod(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]))
+    area = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])
+    iou = float(shared / (area - shared))
+    for limit, count in [(iou, 2), (float(np.nextafter(iou, 0)), 1)]:
+        assert check(executor, layout, predictions, thresholds=DecodeSettings(0.1, limit)) == [
+            count
+        ]
+
+
 def test_scores_above_one_count_as_one(executor):
     layout = HeadLayout(200, 3)
     predictions = scene(layout)
