@@ -191,9 +191,10 @@ class InferenceNode(PerceptionNode[Parameters]):
         self.loop.start()
 
     def deactivate(self) -> None:
-        """Let the worker end, and take no more frames."""
+        """Let the worker end, take no more frames, and forget the objects that were followed."""
         if self.loop is not None and not self.loop.stop():
             raise InferenceError('the network still works on a frame after 10 s')
+        self.tracked.reset()
 
     def cleanup(self) -> None:
         """Take the publishers away and free the model."""

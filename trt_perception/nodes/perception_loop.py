@@ -45,7 +45,7 @@ class PerceptionLoop:
             node: of `InferenceParameters`; counts for all cameras together, and has the clock.
             pipeline: the model.
             cameras: at least one.
-            tracked: gives the objects ids; forgets them when the loop stops.
+            tracked: gives the objects ids.
         """
         self._tracked = tracked
         self.cameras = tuple(cameras)
