@@ -11,6 +11,7 @@ from decoding_cases import (
     damage,
     decode,
     model,
+    specs_of,
 )
 from plain_decoding import Proposal, plain_objects
 from trt_perception.decoding.registry import decoder_for
@@ -77,6 +78,18 @@ def test_no_objects(count):
         det_classes=np.zeros(5, np.int32),
     )
     assert len(found) == 0
+
+
+def test_each_image_of_a_batch_has_its_own_number():
+    batch = {
+        'num_dets': np.array([[2], [0], [1]], np.int32),
+        'det_boxes': np.tile(np.float32([[[0, 0, 9, 9], [20, 20, 40, 40]]]), (3, 1, 1)),
+        'det_scores': np.tile(np.float32([[0.5, 0.75]]), (3, 1)),
+        'det_classes': np.array([[0, 1]] * 3, np.int32),
+    }
+    decoder = decoder_for(model('efficient_nms'), specs_of(**batch))
+    found = decoder.decode(batch, [SQUARE] * 3, DecodeSettings())
+    assert [f.class_ids.tolist() for f in found] == [[1, 0], [], [0]]
 
 
 @pytest.mark.parametrize(

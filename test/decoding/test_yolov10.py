@@ -15,6 +15,7 @@ from decoding_cases import (
     damage,
     decode,
     model,
+    specs_of,
 )
 from plain_decoding import Proposal, plain_objects, plain_rotated
 from trt_perception.decoding.registry import decoder_for
@@ -103,6 +104,18 @@ def test_the_best_of_float16_in_any_order():
     )
     found = decode(model('yolov10'), SQUARE, DecodeSettings(iou=0.0), output0=output)
     assert (found.scores.tolist(), found.class_ids.tolist()) == ([0.75, 0.5], [2, 1])
+
+
+def test_a_batch_of_two_sources_filled_up():
+    rows = [[[0, 0, 9, 9, 0.5, 1]], [[8, 8, 24, 24, 0.75, 2]], [[0, 0, 9, 9, 1, 0]]]
+    outputs = {'output0': np.array(rows, np.float32)}
+    letterboxes = [SQUARE, Letterbox.fit((192, 128), NETWORK)]
+    decoder = decoder_for(model('yolov10'), specs_of(**outputs))
+    one, two = decoder.decode(outputs, letterboxes, DecodeSettings())
+    assert (one.size, one.boxes.tolist()) == ((96, 64), [[0, 0, 9, 9]])
+    assert (two.size, two.boxes.tolist()) == ((192, 128), [[16, 16, 48, 48]])
+    with pytest.raises(ModelOutputError, match='at least 4 images'):
+        decoder.decode(outputs, letterboxes * 2, DecodeSettings())
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
