@@ -1,13 +1,178 @@
-"""What can be said of TensorRT's runtime without a device; see docs/verification.md."""
+"""TensorRT's runtime on a stand-in for its API; see docs/verification.md for what that proves."""
 
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from trt_perception.errors import BackendUnavailableError
+from on_stand_in import stand_in_owner
+from stand_in_driver import StandInDriver
+from trt_perception.errors import (
+    BackendUnavailableError,
+    EngineFileError,
+    InferenceError,
+    MissingDependencyError,
+    ModelFileError,
+)
 from trt_perception.runtime.device_network import DeviceNetwork
-from trt_perception.runtime.tensorrt_backend import engine_opener
+from trt_perception.runtime.device_protocol import Profiled
+from trt_perception.runtime.tensorrt_backend import TensorRTDevice, engine_opener
+from trt_perception.runtime.tensorrt_engine import TensorRTEngine
 from trt_perception.runtime.tensorrt_flavour import Flavour
+
+ADDRESSES = {'images': 256, 'output0': 512}
+
+
+class StandInTensorRT:
+    """A module like tensorrt with one network: images [-1, 3, 8, 8] to output0 [-1, 6].
+
+    Attributes:
+        said: calls of the execution context, in their order.
+    """
+
+    ExecutionContextAllocationStrategy = SimpleNamespace(STATIC='static', USER_MANAGED='managed')
+    TensorIOMode = SimpleNamespace(INPUT='input', OUTPUT='output')
+    CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE='whole')
+
+    class ILogger:
+        INTERNAL_ERROR, ERROR, WARNING = range(3)
+
+    class IProfiler:
+        pass
+
+    def __init__(self, *, refuses='', output=(-1, 6)):
+        self.said = []
+        self.contexts = []
+        self.refuses = refuses
+        self.shapes = {'images': (-1, 3, 8, 8), 'output0': output}
+        self.config = SimpleNamespace(
+            cuda_graph_strategy=None,
+            set_execution_context_allocation_strategy=lambda strategy: self.said.append(strategy),
+        )
+
+    def Runtime(self, logger):  # noqa: N802
+        self.logger = logger
+        return SimpleNamespace(deserialize_cuda_engine=self._engine)
+
+    def nptype(self, dtype):
+        if self.refuses == 'type':
+            raise TypeError('no numpy type')
+        return np.float32
+
+    def _engine(self, plan):
+        if self.refuses == 'plan':
+            self.logger.log(self.ILogger.ERROR, 'built for compute 8.7')
+            return None
+        names = list(self.shapes)
+        return SimpleNamespace(
+            num_io_tensors=2,
+            device_memory_size_v2=4096,
+            get_tensor_name=lambda i: names[i],
+            get_tensor_dtype=lambda name: 'float',
+            get_tensor_shape=lambda name: self.shapes[name],
+            get_tensor_mode=lambda name: 'input' if name == 'images' else 'output',
+            get_tensor_profile_shape=lambda name, p: ((1, 3, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8)),
+            create_execution_context=self._context,
+            create_runtime_config=lambda: self.config,
+        )
+
+    def _context(self, how):
+        self.said.append(('context', how))
+        if self.refuses == 'context':
+            return None
+        context = Context(self)
+        self.contexts.append(context)
+        return context
+
+
+class Context:
+    def __init__(self, trt):
+        self._trt = trt
+        self._batch = 1
+        self.profiler = None
+
+    def _say(self, what, *details):
+        self._trt.said.append((what, *details))
+        return what != self._trt.refuses
+
+    def set_optimization_profile_async(self, profile, stream):
+        return self._say('profile', profile)
+
+    def set_device_memory(self, address, nbytes):
+        self._say('scratch', address, nbytes)
+
+    def set_input_shape(self, name, shape):
+        self._batch = shape[0]
+        return self._say('shape', shape)
+
+    def get_tensor_shape(self, name):
+        return tuple(self._batch if n == -1 else n for n in self._trt.shapes[name])
+
+    def set_tensor_address(self, name, address):
+        return self._say('address', name)
+
+    def execute_async_v3(self, stream):
+        if self.profiler is not None:
+            self.profiler.report_layer_time('conv', 0.5)
+        return self._say('execute')
+
+
+@pytest.fixture
+def owner():
+    driver = StandInDriver()
+    with stand_in_owner(driver) as owner:
+        owner.driver = driver
+        yield owner
+
+
+def flavour(trt, name='tensorrt'):
+    return Flavour(name, '10.3.0', trt)
+
+
+def device_on(owner, trt, name='tensorrt', **options):
+    def load(gpu):
+        engine = TensorRTEngine(b'plan', flavour(trt, name), gpu)
+        return TensorRTDevice(engine, 'fp16', gpu.stream(), owns_engine=True, **options)
+
+    return owner.call(load)
+
+
+def images(batch):
+    return {'images': (batch, 3, 8, 8)}
+
+
+def run_once(owner, device, batch):
+    def run(gpu):
+        device.bind(images(batch), ADDRESSES)
+        device.enqueue()
+
+    owner.call(run)
+
+
+def calls(trt, what):
+    return [entry for entry in trt.said if entry[0] == what]
+
+
+class Recorder:
+    """Stands for CudaGraph."""
+
+    def __init__(self, error=None):
+        self.made = self.launched = self.closed = 0
+        self._error = error
+
+    def __call__(self, stream, work):
+        if self._error:
+            raise self._error
+        work()
+        self.made += 1
+        return SimpleNamespace(launch=self._launch, close=self._close)
+
+    def _launch(self):
+        self.launched += 1
+
+    def _close(self):
+        self.closed += 1
 
 
 def test_without_pycuda_the_remedy_is_named(monkeypatch):
@@ -15,3 +180,138 @@ def test_without_pycuda_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pycuda.driver', None)
     with pytest.raises(BackendUnavailableError, match='pip install "pycuda'):
         DeviceNetwork(engine_opener(b'plan', Flavour('tensorrt', '10.3.0', None), 'fp16'))
+
+
+def test_addresses_and_shapes_are_set_once(owner):
+    trt = StandInTensorRT()
+    device = device_on(owner, trt, record=None)
+    for _ in range(3):
+        run_once(owner, device, 2)
+    assert len(calls(trt, 'address')) == 2
+    assert len(calls(trt, 'shape')) == 1
+    assert len(calls(trt, 'execute')) == 3
+
+
+def test_shapes_are_those_of_the_batch(owner):
+    device = device_on(owner, StandInTensorRT())
+    assert device.max_batch == 4
+    shapes = owner.call(lambda gpu: device.shapes(images(3)))
+    assert shapes == {'images': (3, 3, 8, 8), 'output0': (3, 6)}
+
+
+@pytest.mark.parametrize('batch', [0, 5])
+def test_a_batch_outside_the_profile_is_refused(owner, batch):
+    device = device_on(owner, StandInTensorRT())
+    with pytest.raises(InferenceError, match='images'):
+        owner.call(lambda gpu: device.shapes(images(batch)))
+    assert owner.call(lambda gpu: device.shapes(images(4)))['output0'] == (4, 6)
+
+
+def test_the_second_run_is_recorded_and_later_ones_are_launched(owner):
+    trt, record = StandInTensorRT(), Recorder()
+    device = device_on(owner, trt, record=record)
+
+    def run(gpu, batch=2, addresses=ADDRESSES):
+        device.bind(images(batch), addresses)
+        device.enqueue()
+
+    for _ in range(4):
+        owner.call(run)
+    assert (record.made, record.launched) == (1, 3)
+    assert len(calls(trt, 'execute')) == 2, 'once for itself, once to be recorded'
+    for _ in range(2):
+        owner.call(lambda gpu: run(gpu, batch=1))
+    assert record.made == 2, 'each shape has its graph'
+    owner.call(lambda gpu: run(gpu, addresses={**ADDRESSES, 'images': 1024}))
+    assert record.closed == 2, 'other addresses make graphs useless'
+    owner.call(lambda gpu: device.close())
+
+
+@pytest.mark.parametrize(
+    'error', [MissingDependencyError('no cuda-bindings'), InferenceError('CUDA graph: 900')]
+)
+def test_what_cannot_be_recorded_runs_without_a_graph(owner, error):
+    trt = StandInTensorRT()
+    device = device_on(owner, trt, record=Recorder(error))
+    for _ in range(3):
+        run_once(owner, device, 1)
+    assert len(calls(trt, 'execute')) == 3
+
+
+def test_tensorrt_rtx_records_for_itself(owner):
+    trt, record = StandInTensorRT(), Recorder()
+    device = device_on(owner, trt, 'tensorrt-rtx', record=record)
+    assert trt.config.cuda_graph_strategy == 'whole'
+    for _ in range(3):
+        run_once(owner, device, 1)
+    assert record.made == 0
+    assert len(calls(trt, 'execute')) == 3
+
+
+def test_workers_of_one_engine_share_weights_and_scratch_memory(owner):
+    trt = StandInTensorRT()
+
+    def load(gpu):
+        engine = TensorRTEngine(b'plan', flavour(trt), gpu)
+        stream = gpu.stream()
+        workers = [
+            TensorRTDevice(engine, 'fp16', stream, profile=i, shared_scratch=True) for i in range(3)
+        ]
+        return engine, workers
+
+    engine, workers = owner.call(load)
+    scratch = calls(trt, 'scratch')
+    assert len(scratch) == 3
+    assert len(set(scratch)) == 1
+    assert scratch[0][2] == engine.scratch_bytes == 4096
+    assert [entry[1] for entry in calls(trt, 'profile')] == [0, 1, 2]
+    assert len(owner.driver.live) == 1
+    for worker in workers:
+        owner.call(lambda gpu, w=worker: w.close())
+    owner.call(lambda gpu: engine.close())
+    assert owner.driver.live == {}
+
+
+@pytest.mark.parametrize(
+    ('refuses', 'error', 'text'),
+    [
+        ('plan', EngineFileError, r'built for compute 8\.7.*Stand-in GPU.*cache list'),
+        ('context', BackendUnavailableError, 'execution context'),
+        ('profile', InferenceError, 'profile'),
+        ('type', ModelFileError, 'float32'),
+    ],
+)
+def test_what_tensorrt_refuses_at_first_is_told(owner, refuses, error, text):
+    with pytest.raises(error, match=text):
+        device_on(owner, StandInTensorRT(refuses=refuses))
+
+
+@pytest.mark.parametrize('refuses', ['shape', 'address', 'execute'])
+def test_what_tensorrt_refuses_later_is_told(owner, refuses):
+    device = device_on(owner, StandInTensorRT(refuses=refuses), record=None)
+    with pytest.raises(InferenceError):
+        run_once(owner, device, 1)
+
+
+def test_an_output_whose_shape_depends_on_the_image_is_refused(owner):
+    device = device_on(owner, StandInTensorRT(output=(1, -2)))
+    with pytest.raises(ModelFileError, match='depend on the image'):
+        owner.call(lambda gpu: device.shapes(images(1)))
+
+
+def test_layers_are_timed(owner):
+    device = device_on(owner, StandInTensorRT())
+    assert isinstance(device, Profiled)
+    owner.call(lambda gpu: device.bind(images(1), ADDRESSES))
+    (layer,) = owner.call(lambda gpu: device.layers(5))
+    assert (layer.name, layer.ms) == ('conv', 0.5)
+
+
+def test_an_opened_engine_gives_everything_back(owner):
+    trt = StandInTensorRT()
+    network = DeviceNetwork(
+        engine_opener(b'plan', flavour(trt), 'fp16'), lambda: stand_in_owner(owner.driver)
+    )
+    assert network.max_batch == 4
+    network.close()
+    assert owner.driver.live == {}

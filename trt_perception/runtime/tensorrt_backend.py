@@ -36,7 +36,11 @@ def engine_opener(plan: bytes, flavour: Flavour, precision: str) -> OpenDevice:
 
     def open_device(gpu: Gpu, stream: Stream) -> TensorRTDevice:
         engine = TensorRTEngine(plan, flavour, gpu)
-        return TensorRTDevice(engine, precision, stream, owns_engine=True)
+        try:
+            return TensorRTDevice(engine, precision, stream, owns_engine=True)
+        except BaseException:
+            engine.close()
+            raise
 
     return open_device
 
