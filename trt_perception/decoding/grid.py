@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +34,18 @@ class Grid:
         """The cells of an input of `size` (width, height); the last ones may be cut."""
         corners, steps = [], []
         for stride in strides:
-            columns, rows = -(-size[0] // stride), -(-size[1] // stride)
+            columns, rows = _extents(size, stride)
             y, x = np.mgrid[:rows, :columns].reshape(2, -1)
             corners.append(np.stack([x, y], axis=1))
             steps.append(np.full((len(x), 1), stride))
         return cls(
             np.concatenate(corners).astype(np.float32), np.concatenate(steps).astype(np.float32)
         )
+
+
+def _extents(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Columns and rows of cells; the last ones may be cut."""
+    return -(-size[0] // stride), -(-size[1] // stride)
 
 
 def check_strides(spec: ModelSpec, strides: tuple[int, ...] | None) -> None:
@@ -76,7 +82,7 @@ def check_anchors(
         ModelOutputError: they are not.
     """
     sets = _USUAL if strides is None else (strides,)
-    totals = {s: len(Grid.of(spec.input.size, s).strides) for s in sets}
+    totals = {s: sum(prod(_extents(spec.input.size, one)) for one in s) for s in sets}
     if anchors == -1 or any(
         anchors % total == 0 and 1 <= anchors // total <= most_per_cell for total in totals.values()
     ):
