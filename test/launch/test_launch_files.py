@@ -16,7 +16,7 @@ import yaml
 
 from trt_perception.errors import ParameterError
 from trt_perception.nodes import launching
-from trt_perception.nodes.launching import ARGUMENTS, CAMERA, DETECT, OVERLAY, SEGMENT
+from trt_perception.nodes.launching import ARGUMENTS, CAMERA, CLASSIFY, DETECT, OVERLAY, SEGMENT
 from trt_perception.nodes.parameter_table import NODES, parameter_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +25,7 @@ FILES = sorted(set((ROOT / 'launch').glob('*.launch.py')) - {OTHER})
 STARTED = {
     'detect': [DETECT],
     'segment': [SEGMENT],
+    'classify': [CLASSIFY],
     'perception': [DETECT, SEGMENT],
     'demo': [CAMERA, DETECT, SEGMENT],
 }
@@ -72,11 +73,11 @@ def test_arguments_are_few_and_fit_the_nodes(nodes: list[str]):
     }  # fmt: skip
     assert everywhere <= names
     assert ('source' in names) == (CAMERA in nodes)
-    assert 'detections' in names
+    assert ('detections' in names) == (nodes != [CLASSIFY])
     assert ('segment_model' in names) == ({DETECT, SEGMENT} <= set(nodes))
 
 
-@pytest.mark.parametrize('node', [CAMERA, DETECT, SEGMENT, OVERLAY])
+@pytest.mark.parametrize('node', [CAMERA, DETECT, SEGMENT, CLASSIFY, OVERLAY])
 def test_the_parameter_file_of_a_node_holds_its_parameters_and_defaults(node: str):
     [file, values] = launching.parameters_for(node, GIVEN, [node])
     assert values == {'use_sim_time': False}
@@ -104,7 +105,11 @@ def test_a_parameter_file_that_is_none_is_refused(tmp_path, name):
         launching.parameters_for(DETECT, given, [DETECT])
 
 
-@pytest.mark.parametrize('nodes', STARTED.values(), ids=STARTED)
+FINDING = {name: nodes for name, nodes in STARTED.items() if nodes != [CLASSIFY]}
+"""Those that find objects or pixels."""
+
+
+@pytest.mark.parametrize('nodes', FINDING.values(), ids=FINDING)
 def test_detections_can_have_the_name_that_other_packages_read(nodes: list[str]):
     """Isaac ROS reads `detections_output`."""
     started = [*nodes, OVERLAY]
@@ -134,7 +139,9 @@ def test_the_overlay_hears_the_nodes_that_run(nodes: list[str]):
     heard = dict(launching.remappings_for(OVERLAY, '/cam/image', [*nodes, OVERLAY]))
     assert heard['image'] == '/cam/image'
     assert heard['image/compressed'] == '/cam/image/compressed'
-    assert heard['detections'].split('/')[0] in nodes
+    assert ('detections' in heard) == (nodes != [CLASSIFY])
+    assert ('classification' in heard) == (CLASSIFY in nodes)
+    assert ('key_points' in heard) == (DETECT in nodes)
     assert ('mask' in heard) == (SEGMENT in nodes)
     for name, topic in heard.items():
         assert name.startswith('image') or topic.split('/')[0] in nodes

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 CAMERA, DETECT, SEGMENT, OVERLAY = 'camera_node', 'detect_node', 'segment_node', 'overlay_node'
+CLASSIFY = 'classify_node'
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ _TAKEN_BY: Mapping[str, Mapping[str, str]] = {
     CAMERA: {'source': 'source'},
     DETECT: {'model': 'model', **_ENGINE},
     SEGMENT: {'model': 'model', **_ENGINE},
+    CLASSIFY: {'model': 'model', **_ENGINE},
     OVERLAY: {},
 }
 """Which parameter an argument sets in which node."""
@@ -94,6 +96,8 @@ def arguments_of(nodes: Sequence[str]) -> list[str]:
         left_out.add('source')
     if not {DETECT, SEGMENT} <= set(nodes):
         left_out.add('segment_model')
+    if not {DETECT, SEGMENT} & set(nodes):
+        left_out.add('detections')
     return [name for name in ARGUMENTS if name not in left_out]
 
 
@@ -101,7 +105,7 @@ def launch_nodes(*nodes: str, overlay: bool) -> LaunchDescription:
     """A launch description that starts `nodes`, and the overlay node where asked for.
 
     Args:
-        nodes: some of `CAMERA`, `DETECT`, `SEGMENT`.
+        nodes: some of `CAMERA`, `DETECT`, `SEGMENT`, `CLASSIFY`.
         overlay: default of the argument of this name.
     """
     from launch import LaunchDescription
@@ -141,7 +145,9 @@ def _start(context: LaunchContext, nodes: Sequence[str]) -> list[LaunchDescripti
                 namespace=given['namespace'],
                 output='screen',
                 parameters=parameters_for(node, given, started),
-                remappings=remappings_for(node, given['image'], started, given['detections']),
+                remappings=remappings_for(
+                    node, given['image'], started, given.get('detections', '')
+                ),
                 ros_arguments=['--log-level', given['log_level']],
             )
         )
@@ -198,10 +204,19 @@ def remappings_for(
         remappings.append(('~/detections', detections))
     if node != OVERLAY:
         return remappings
-    remappings += [
-        ('detections', detections or f'{objects}/detections'),
-        ('detections_label_info', f'{objects}/label_info'),
-    ]
+    if CLASSIFY in started:
+        remappings += [
+            ('classification', f'{CLASSIFY}/classification'),
+            ('classification_label_info', f'{CLASSIFY}/label_info'),
+        ]
+    if DETECT in started:
+        # Those of a pose or face model; others publish none.
+        remappings.append(('key_points', f'{DETECT}/key_points'))
+    if objects in started:
+        remappings += [
+            ('detections', detections or f'{objects}/detections'),
+            ('detections_label_info', f'{objects}/label_info'),
+        ]
     if SEGMENT in started:
         remappings += [('mask', f'{SEGMENT}/mask'), ('label_info', f'{SEGMENT}/label_info')]
     if {DETECT, SEGMENT} <= set(started):
