@@ -147,7 +147,8 @@ class _Run:
             self._refused[error.cause] += 1
             results.add(refused_entry(frame, error, name=name))
             return
-        perceived = self._tracked.follow(perceived, frame.stamp_ns)
+        taken_ns = time.monotonic_ns() if self._source.live else frame.stamp_ns
+        perceived = self._tracked.follow(perceived, taken_ns)
         stages = {'read': read_ms, **perceived.stages_ms}
         begin = time.perf_counter()
         mask_file = self._write_mask(perceived, name)

@@ -136,7 +136,8 @@ class PerceptionLoop:
         self, camera: CameraInput, arrival: Arrival, perceived: Perceived, taken_s: float
     ) -> None:
         wait_ms = (taken_s - arrival.received_s) * 1e3
-        perceived = self._tracked.follow(perceived, arrival.frame.stamp_ns, camera.name)
+        taken_ns = arrival.frame.stamp_ns or round(arrival.received_s * 1e9)
+        perceived = self._tracked.follow(perceived, taken_ns, camera.name)
         publish_ms = camera.outputs.publish(perceived, arrival.header)
         stages_ms = {'wait': wait_ms, **perceived.stages_ms, **publish_ms}
         stages_ms['total'] = (time.perf_counter() - arrival.received_s) * 1e3
