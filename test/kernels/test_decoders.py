@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from trt_perception.decoding.registry import decoder_for
-from trt_perception.kernels import decoders
+from trt_perception.kernels import device_instances
 from trt_perception.kernels.decoders import device_decoder
 from trt_perception.kernels.drawn_detections import DrawnDetections
 from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
@@ -128,7 +128,7 @@ def test_other_masks_have_another_id_image(executor):
 
 
 def test_more_room_for_masks_after_an_image_that_had_too_little(executor, caplog, monkeypatch):
-    monkeypatch.setattr(decoders, 'LEAST_ROOM', 0)
+    monkeypatch.setattr(device_instances, 'LEAST_ROOM', 0)
     spec = model('yolov8', 'instance', 1)
     tensors = {'output0': head(5 + 4, extras=4), 'output1': random_tensor(2, 4, 16, 16)}
     tensors['output0'][:, :2] = 32

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trt_perception.kernels.dense_head import class_bits
 from trt_perception.kernels.grid_axes import GRID, fill_grid, places_bytes
-from trt_perception.kernels.launching import Extent, Launcher, blank, blocks, fill, struct
+from trt_perception.kernels.launching import Extent, Launcher, aligned, blank, blocks, fill, struct
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import UNLABELLED
 
@@ -28,7 +28,6 @@ TYPES = (*LOGIT_TYPES, *ID_TYPES)
 
 _THREADS = 256
 _COLUMNS, _ROWS = 128, 8
-_ALIGNMENT = 256
 
 _IMAGE = struct({'grid': GRID, **dict.fromkeys(('cells', 'labels', 'ids', 'colours'), np.uint64)})
 CALL = struct(
@@ -101,7 +100,7 @@ class ClassMapKernels:
         return sum(self._image_scratch(letterbox) for letterbox in letterboxes)
 
     def _image_scratch(self, letterbox: Letterbox) -> int:
-        return _aligned(places_bytes(letterbox)) + _aligned(self.layout.cells)
+        return aligned(places_bytes(letterbox)) + aligned(self.layout.cells)
 
     def enqueue(
         self,
@@ -175,12 +174,8 @@ class ClassMapKernels:
         for i, letterbox in enumerate(letterboxes):
             record = call['images'][i]
             fill_grid(record['grid'], letterbox, layout.size, scratch)
-            labels = scratch + _aligned(places_bytes(letterbox))
+            labels = scratch + aligned(places_bytes(letterbox))
             fill(record, {'cells': cells + i * layout.image_bytes, 'labels': labels})
             fill(record, {'ids': ids[i], 'colours': colours[i]})
             scratch += self._image_scratch(letterbox)
         return call
-
-
-def _aligned(nbytes: int) -> int:
-    return blocks(nbytes, _ALIGNMENT) * _ALIGNMENT

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.kernels.launching import Extent, Launcher, blank, blocks, fill, struct
+from trt_perception.kernels.launching import Extent, Launcher, aligned, blank, blocks, fill, struct
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 
@@ -26,7 +26,6 @@ MOST_DETECTIONS = 1024
 """Objects of an image that the result has room for."""
 
 _FLOAT32 = np.dtype(np.float32)
-_ALIGNMENT = 256
 _COUNTERS = 256
 """Bytes before the kept boxes."""
 
@@ -131,7 +130,7 @@ class DenseHeadKernels:
         self._launcher = launcher
         self._scratch, self._scratch_stride = _scratch_of(layout)
         extras = layout.extras if layout.copied_extras else 0
-        self.result_stride = _aligned(
+        self.result_stride = aligned(
             HEADER.itemsize + MOST_DETECTIONS * (ROW.itemsize + 4 * extras)
         )
         self._call = lru_cache(maxsize=16)(self._fresh_call)
@@ -267,10 +266,6 @@ def _placement(letterbox: Letterbox) -> dict[str, float]:
     }
 
 
-def _aligned(nbytes: int) -> int:
-    return blocks(nbytes, _ALIGNMENT) * _ALIGNMENT
-
-
 def _scratch_of(layout: HeadLayout) -> tuple[dict[str, int], int]:
     """Where the parts of an image's scratch begin, and its bytes."""
     candidates = min(layout.anchors, layout.most_candidates)
@@ -282,8 +277,8 @@ def _scratch_of(layout: HeadLayout) -> tuple[dict[str, int], int]:
         **{'scored_keys': scored * _KEY, 'scored_classes': scored * _CLASS},
     }
     starts = {}
-    end = _aligned(_COUNTERS + MOST_DETECTIONS * (_BOX + _CLASS))
+    end = aligned(_COUNTERS + MOST_DETECTIONS * (_BOX + _CLASS))
     for name, nbytes in sizes.items():
         starts[name] = end
-        end += _aligned(nbytes)
+        end += aligned(nbytes)
     return starts, end

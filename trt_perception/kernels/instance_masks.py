@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trt_perception.kernels.dense_head import MOST_DETECTIONS, DenseHeadKernels
 from trt_perception.kernels.grid_axes import GRID, fill_grid, places_bytes
-from trt_perception.kernels.launching import Extent, Launcher, blank, blocks, fill, struct
+from trt_perception.kernels.launching import Extent, Launcher, aligned, blank, blocks, fill, struct
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import InstanceMask
 
@@ -30,7 +30,6 @@ _COLUMNS, _ROWS = 64, 16
 _DRAWING = 512
 """Blocks that share the drawing of an image's masks."""
 
-_ALIGNMENT = 256
 
 _IMAGE = struct(
     {
@@ -116,9 +115,9 @@ def mask_layouts(
     layouts = []
     for head, letterbox, room in zip(heads, letterboxes, arena_bytes, strict=True):
         width, height = letterbox.source
-        arena = end + (_aligned(2 * width * height) if id_image else 0)
-        layouts.append(MaskLayout(head, head + TOTAL.itemsize, end, arena, _aligned(room)))
-        end = arena + _aligned(room)
+        arena = end + (aligned(2 * width * height) if id_image else 0)
+        layouts.append(MaskLayout(head, head + TOTAL.itemsize, end, arena, aligned(room)))
+        end = arena + aligned(room)
     return layouts, head_end, end
 
 
@@ -156,7 +155,7 @@ class InstanceMaskKernels:
 
     def scratch_bytes(self, letterboxes: Sequence[Letterbox]) -> int:
         """Device memory that the kernels work in."""
-        return sum(_aligned(places_bytes(letterbox)) for letterbox in letterboxes)
+        return sum(aligned(places_bytes(letterbox)) for letterbox in letterboxes)
 
     def enqueue(
         self,
@@ -221,7 +220,7 @@ class InstanceMaskKernels:
         for i, (letterbox, part) in enumerate(zip(letterboxes, layouts, strict=True)):
             record, image = call['images'][i], first + i
             fill_grid(record['grid'], letterbox, size, scratch)
-            scratch += _aligned(places_bytes(letterbox))
+            scratch += aligned(places_bytes(letterbox))
             numbers = image * layout.anchors * layout.values + before * apart[1]
             cells = image * layout.extras * size[0] * size[1]
             fill(
@@ -288,7 +287,3 @@ def read_ids(
     width, height = letterbox.source
     ids = result[layout.ids :][: 2 * width * height].view(np.uint16)
     return ids.reshape(height, width).copy()
-
-
-def _aligned(nbytes: int) -> int:
-    return blocks(nbytes, _ALIGNMENT) * _ALIGNMENT

@@ -120,3 +120,8 @@ def fill(record: Any, values: Mapping[str, Any]) -> None:
 def blocks(count: int, size: int) -> int:
     """How many blocks of `size` it takes for `count`."""
     return -(-count // size)
+
+
+def aligned(nbytes: int) -> int:
+    """Bytes in whole steps of 256, to which the GPU's memory is aligned."""
+    return blocks(nbytes, 256) * 256
