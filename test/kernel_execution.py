@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -114,6 +115,14 @@ class OnHost:
         self.free()
 
 
+@functools.cache
+def primary_context():
+    """One for good: pycuda frees nothing under another object for the same context."""
+    import pycuda.driver
+
+    return pycuda.driver.Device(0).retain_primary_context()
+
+
 class OnGpu:
     """Runs kernels on the first GPU through pycuda."""
 
@@ -126,7 +135,7 @@ class OnGpu:
             pytest.skip('there is no GPU')
         self.driver = driver
         device = driver.Device(0)
-        self._context = device.retain_primary_context()
+        self._context = primary_context()
         self._context.push()
         self.stream = driver.Stream()
         capability = tuple(device.compute_capability())
