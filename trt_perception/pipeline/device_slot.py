@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from trt_perception.frames import Frame
 from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
+from trt_perception.gpu.host_copy import HostCopy
 from trt_perception.gpu.in_flight import InFlight
 from trt_perception.gpu.memory import Buffers
 from trt_perception.gpu.trace import Trace
 from trt_perception.kernels.letterbox import DeviceImage
-
-_PIECE = 1 << 21
-"""Bytes copied at once: while one piece crosses the bus, the next is copied on the host."""
 
 _ALIGNMENT = 256
 
@@ -49,18 +47,20 @@ class Slot:
         batch: number of the batch that it holds.
     """
 
-    def __init__(self, gpu: Gpu, buffers: Buffers, number: int) -> None:
+    def __init__(self, gpu: Gpu, buffers: Buffers, copy: HostCopy, number: int) -> None:
         """Nothing is allocated before the first use.
 
         Args:
             gpu: where.
             buffers: of the pipeline.
+            copy: of the pipeline.
             number: tells the pipeline's slots apart.
         """
         self.in_flight: InFlight[Any] | None = None
         self.batch = 0
         self._driver = gpu.driver
         self._buffers = buffers
+        self._copy = copy
         self._number = number
         self.entering, self.entered = gpu.event(), gpu.event()
         self.began, self.prepared = gpu.event(), gpu.event()
@@ -86,10 +86,9 @@ class Slot:
         self.entering.record(stream)
         for frame, start, size in zip(frames, starts, sizes, strict=True):
             data = np.ascontiguousarray(frame.data).reshape(-1).view(np.uint8)
-            for at in range(0, size, _PIECE):
-                piece = host[start + at : start + min(at + _PIECE, size)]
-                np.copyto(piece, data[at : at + len(piece)])
-                self._driver.memcpy_htod_async(device + start + at, piece, stream)
+            for part in self._copy.pieces(host[start : start + size], data[:size]):
+                piece = host[start : start + size][part]
+                self._driver.memcpy_htod_async(device + start + part.start, piece, stream)
         self.entered.record(stream)
         return [
             DeviceImage(device + start, f.width, f.height, f.step, f.encoding, f.big_endian)
