@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from trt_perception.gpu.cuda_driver import import_pycuda
 from trt_perception.gpu.graphs import CudaGraph
 from trt_perception.kernels.class_map import ClassMapKernels, GridLayout

@@ -116,11 +116,20 @@ def test_the_table_says_what_becomes_of_a_class():
     assert np.array_equal(interpolated_classes(logits, letterbox, table), table[plain])
 
 
-@pytest.mark.parametrize('dtype', [np.uint8, np.int32, np.int64])
+@pytest.mark.parametrize('dtype', np.typecodes['AllInteger'])
 def test_ids_come_from_the_nearest_cell(dtype):
     ids = np.arange(12, dtype=dtype).reshape(3, 4)
     found = nearest_classes(ids, Letterbox.fit((8, 6), (4, 3)), TABLE)
     assert np.array_equal(found, np.repeat(np.repeat(ids, 2, axis=0), 2, axis=1))
+
+
+@pytest.mark.parametrize('dtype', np.typecodes['AllInteger'])
+def test_the_least_and_greatest_ids_are_those_of_their_type(dtype):
+    limits = np.iinfo(dtype)
+    ids = np.array([[limits.min, 3, limits.max]], dtype)
+    found = nearest_classes(ids, Letterbox.fit((3, 1), (3, 1)), TABLE)
+    least, greatest = (i if 0 <= i < 255 else 255 for i in (limits.min, limits.max))
+    assert found.tolist() == [[least, 3, greatest]]
 
 
 def test_ids_out_of_range_are_unlabelled():

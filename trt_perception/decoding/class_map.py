@@ -32,7 +32,9 @@ def nearest_classes(
         uint8 [H, W] of the source's size.
     """
     x_axis, y_axis = axes_of(letterbox, (ids.shape[1], ids.shape[0]))
-    known = np.where((ids >= 0) & (ids < UNLABELLED), ids, UNLABELLED)
+    # Wider than int8, which does not hold UNLABELLED; very large ids wrap and become negative.
+    wide = ids.astype(np.int64)
+    known = np.where((wide >= 0) & (wide < UNLABELLED), wide, UNLABELLED)
     return _spread(table[known], x_axis.nearest, y_axis.nearest)
 
 
