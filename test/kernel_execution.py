@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -139,7 +140,9 @@ class OnGpu:
         self._context.push()
         self.stream = driver.Stream()
         capability = tuple(device.compute_capability())
-        self.kernels = DeviceKernels(driver, capability, folder)
+        # A folder that is named outlives the run, so that nothing is compiled in the next one.
+        kept = None if os.environ.get('TRT_PERCEPTION_KERNELS') else folder
+        self.kernels = DeviceKernels(driver, capability, kept)
         self._buffers = {}
 
     def launch(self, source, kernel, grid, threads, call, stream):
