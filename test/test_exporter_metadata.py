@@ -14,7 +14,7 @@ def test_nothing_said():
     assert size_of({}) is None
     assert key_point_shape_of({}) is None
     assert key_point_names_of({}) == ()
-    assert input_of({}) == {}
+    assert input_of({}, (64, 64)) == {}
 
 
 @pytest.mark.parametrize(('said', 'task'), [('segment', 'instance'), ('obb', 'oriented')])

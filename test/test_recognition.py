@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -183,8 +184,6 @@ def test_the_task_of_a_stated_family_is_told_by_the_outputs(tmp_path):
 
 
 def test_images_with_the_channels_last_are_refused_with_a_remedy(tmp_path):
-    import onnx
-
     path = written(tmp_path, DETECT, metadata=NAMES)
     model = onnx.load(path)
     for axis, extent in enumerate((1, 64, 64, 3)):
@@ -203,3 +202,15 @@ def test_classification_models_of_ultralytics_take_plain_pixels(tmp_path):
     spec = load_model_spec(written(tmp_path, {'output0': (2,)}, metadata=metadata))
     assert (spec.family, spec.input.resize) == ('classify', 'centre_crop')
     assert (spec.input.mean, spec.input.scale) == ((0,) * 3, pytest.approx((1 / 255,) * 3))
+    assert spec.input.shorter_side == 64
+    stretched = written(
+        tmp_path, {'output0': (2,)}, metadata=metadata, yaml='input: {resize: stretch}'
+    )
+    assert load_model_spec(stretched).input.shorter_side is None
+
+
+def test_a_network_that_takes_pixels_needs_no_normalisation_whatever_its_family(tmp_path):
+    outputs = {'dets': (100, 4), 'labels': (100, 3)}
+    path = written(tmp_path, outputs, metadata=NAMES, input_type=onnx.TensorProto.UINT8)
+    spec = load_model_spec(path)
+    assert (spec.family, spec.input.mean, spec.input.scale) == ('rfdetr', (0,) * 3, (1,) * 3)

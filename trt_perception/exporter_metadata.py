@@ -29,13 +29,18 @@ def size_of(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     return None
 
 
-def input_of(metadata: Mapping[str, str]) -> dict[str, Any]:
+def input_of(metadata: Mapping[str, str], size: tuple[int, int]) -> dict[str, Any]:
     """What the exporter's models want of their input where this differs from their family's.
 
-    Classification models of Ultralytics take pixels as shares of 255, without ImageNet's mean.
+    Classification models of Ultralytics take pixels as shares of 255, without ImageNet's mean, and
+    cut the middle out of an image whose shorter side has the size of the input.
+
+    Args:
+        metadata: of the file.
+        size: (width, height) of the input.
     """
     if 'ultralytics' in metadata.get('description', '').lower() and task_of(metadata) == 'classify':
-        return {'mean': 0.0, 'scale': 1 / 255, 'resize': 'centre_crop'}
+        return {'mean': 0.0, 'scale': 1 / 255, 'resize': 'centre_crop', 'shorter_side': max(size)}
     return {}
 
 

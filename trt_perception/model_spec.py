@@ -373,34 +373,18 @@ def _complete_input(
     path: Path, written: _InputFile, onnx: OnnxFile, family: str, *, family_stated: bool
 ) -> InputSpec:
     metadata = onnx.metadata
-    exporters = input_of(metadata)
+    size = _complete_size(path, written, onnx)
+    exporters = input_of(metadata, size)
     usual = {**FAMILY_INPUTS.get(family, {}), **exporters}
-    if onnx.layout == 'NHWC':
-        raise ModelFileError(
-            f'{onnx.path}: takes images of the layout NHWC, {list(onnx.inputs[0].shape)}; NCHW is '
-            f'needed. `trt_perception export {onnx.path.name} --out nchw.onnx` turns it'
-        )
-    told = (written.mean, written.scale, metadata.get('mean'), metadata.get('scale'))
     takes_pixels = onnx.inputs[0].dtype == np.uint8
-    sure = family_stated or exporters or takes_pixels or family not in OPEN_INPUT
-    if not sure and told == (None,) * 4:
-        raise ModelSpecError(
-            f'{path}: the outputs are those of family {family}, but how the pixels are normalised '
-            'is stated neither here nor in the ONNX metadata. State `family: '
-            f'{family}` and `input: {{mean: [...], scale: [...]}}` in a model YAML, in pixels of '
-            '0 to 255; ImageNet is mean [123.675, 116.28, 103.53] and scale [0.01712, 0.01751, '
-            '0.01743]'
-        )
-    size = written.size or onnx.input_size() or size_of(metadata)
-    if size is None:
-        raise ModelSpecError(
-            f'{path}: the ONNX file leaves the input size open; '
-            'state it as `input: {size: [width, height]}`'
-        )
+    if takes_pixels:
+        usual |= {'mean': 0.0, 'scale': 1.0}
+    if not (family_stated or exporters or takes_pixels):
+        _refuse_unstated_normalisation(path, written, metadata, family)
+    resize = written.resize or metadata.get('resize', usual.get('resize', 'letterbox'))
     try:
-        scale_usual = 1.0 if takes_pixels else usual.get('scale', 1 / 255)
         mean = _triple(written.mean, metadata.get('mean'), usual.get('mean', 0.0))
-        scale = _triple(written.scale, metadata.get('scale'), scale_usual)
+        scale = _triple(written.scale, metadata.get('scale'), usual.get('scale', 1 / 255))
         if takes_pixels and (any(mean) or any(value != 1 for value in scale)):
             raise ValueError(
                 f'the network takes uint8 pixels as they are, so that mean must be 0 and scale 1; '
@@ -413,9 +397,9 @@ def _complete_input(
                 or metadata.get('color_order', usual.get('color_order', 'rgb')),
                 'mean': mean,
                 'scale': scale,
-                'resize': written.resize
-                or metadata.get('resize', usual.get('resize', 'letterbox')),
-                'shorter_side': written.shorter_side,
+                'resize': resize,
+                'shorter_side': written.shorter_side
+                or (usual.get('shorter_side') if resize == 'centre_crop' else None),
                 'pad': written.pad or metadata.get('pad', usual.get('pad', 'centre')),
                 'pad_value': written.pad_value,
             },
@@ -423,6 +407,36 @@ def _complete_input(
         )
     except (msgspec.ValidationError, ValueError) as error:
         raise ModelSpecError(f'{path}: input, completed by the ONNX metadata: {error}') from error
+
+
+def _complete_size(path: Path, written: _InputFile, onnx: OnnxFile) -> tuple[int, int]:
+    if onnx.layout == 'NHWC':
+        raise ModelFileError(
+            f'{onnx.path}: takes images of the layout NHWC, {list(onnx.inputs[0].shape)}; NCHW is '
+            f'needed. `trt_perception export {onnx.path.name} --out nchw.onnx` turns it'
+        )
+    size = written.size or onnx.input_size() or size_of(onnx.metadata)
+    if size is None:
+        raise ModelSpecError(
+            f'{path}: the ONNX file leaves the input size open; '
+            'state it as `input: {size: [width, height]}`'
+        )
+    return size
+
+
+def _refuse_unstated_normalisation(
+    path: Path, written: _InputFile, metadata: dict[str, str], family: str
+) -> None:
+    """Ask for it where the outputs told the family, but the family has several."""
+    told = (written.mean, written.scale, metadata.get('mean'), metadata.get('scale'))
+    if family in OPEN_INPUT and told == (None,) * 4:
+        raise ModelSpecError(
+            f'{path}: the outputs are those of family {family}, but how the pixels are normalised '
+            'is stated neither here nor in the ONNX metadata. State `family: '
+            f'{family}` and `input: {{mean: [...], scale: [...]}}` in a model YAML, in pixels of '
+            '0 to 255; ImageNet is mean [123.675, 116.28, 103.53] and scale [0.01712, 0.01751, '
+            '0.01743]'
+        )
 
 
 def _triple(
