@@ -1,6 +1,9 @@
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from trt_perception.pipeline.statistics import PipelineStatistics
+from trt_perception.pipeline.statistics import PipelineStatistics, percentile
 
 
 class Clock:
@@ -48,3 +51,20 @@ def test_the_rate_is_that_of_the_last_seconds():
     assert statistics.snapshot().rate_hz == pytest.approx(10)
     clock.now += 60
     assert statistics.snapshot().rate_hz == 0
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=300), st.sampled_from([0.0, 0.5, 0.99, 1.0])
+)
+def test_percentiles_are_those_of_numpy(values, share):
+    wanted = np.percentile(values, 100 * share)
+    assert percentile(sorted(values), share) == pytest.approx(wanted)
+
+
+def test_several_frames_are_counted_at_once():
+    statistics = PipelineStatistics()
+    statistics.frame_in(3)
+    statistics.frame_dropped('replaced', 2)
+    snapshot = statistics.snapshot()
+    assert (snapshot.frames_in, snapshot.drops) == (3, {'replaced': 2})

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 REPLACED = 'replaced'
 """Cause of a drop: a newer frame came while this one waited."""
@@ -122,8 +120,24 @@ class PipelineStatistics:
 
 
 def _latency(stage: str, values: list[float], count: int) -> StageLatency:
-    p50, p99 = np.percentile(values, (50, 99))
-    return StageLatency(stage, count, float(p50), float(p99))
+    ordered = sorted(values)
+    return StageLatency(stage, count, percentile(ordered, 0.5), percentile(ordered, 0.99))
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which a share of them lies, interpolated as numpy.percentile does.
+
+    For some hundred values it takes a tenth of numpy's time, which a report of many stages takes
+    from the frames.
+
+    Args:
+        ordered: at least one, the smallest first.
+        share: 0 to 1.
+    """
+    position = share * (len(ordered) - 1)
+    below = int(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
 def _rate(finished: list[float], now: float, recent_s: float = 5.0) -> float:
