@@ -23,7 +23,7 @@ def describe() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the precision, and how to build."""
     parser.add_argument(
-        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML file'
+        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML or ONNX file'
     )
     parser.add_argument(
         '--precision', '-p', default='fp16', help='fp32, fp16 or int8; default %(default)s'

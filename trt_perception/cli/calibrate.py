@@ -23,7 +23,7 @@ def describe() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the images, the method; or a cache to import or export."""
     parser.add_argument(
-        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML file'
+        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML or ONNX file'
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(

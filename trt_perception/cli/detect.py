@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'synthetic, synthetic:SEED or synthetic:SPLIT',
     )
     parser.add_argument(
-        '--model', '-m', required=True, help='name (see `trt_perception models`) or a YAML file'
+        '--model',
+        '-m',
+        required=True,
+        help='name (see `trt_perception models`) or a YAML or ONNX file',
     )
     parser.add_argument(
         '--out',

@@ -26,7 +26,7 @@ def describe() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the precisions, the data, and where the report goes."""
     parser.add_argument(
-        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML file'
+        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML or ONNX file'
     )
     parser.add_argument(
         '--precisions',

@@ -47,8 +47,8 @@ ARGUMENTS: Mapping[str, Argument] = {
         'ROS read detections_output'
     ),
     'model': Argument(
-        'Model: a name in config/models, or the path of a model YAML file. Empty, like the '
-        'following: what the parameter files say'
+        'Model: a name in config/models, or the path of a model YAML or ONNX file. Empty, like '
+        'the following: what the parameter files say'
     ),
     'segment_model': Argument('Model of the segmentation node, like the argument model'),
     'params_file': Argument(

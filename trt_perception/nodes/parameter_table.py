@@ -94,7 +94,7 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
     model: Annotated[
         str,
         about(
-            'Name of a model in config/models, or the path of a model YAML file.',
+            'Name of a model in config/models, or the path of a model YAML or ONNX file.',
             change=UNCONFIGURED,
         ),
     ]
@@ -330,7 +330,7 @@ class DetectParameters(TrackedParameters, frozen=True, kw_only=True):
     model: Annotated[
         str,
         about(
-            'Name of a detection model in config/models, or the path of a model YAML file.',
+            'Name of a detection model in config/models, or the path of a model YAML or ONNX file.',
             change=UNCONFIGURED,
         ),
     ] = 'street_detect'
@@ -343,7 +343,7 @@ class SegmentParameters(TrackedParameters, frozen=True, kw_only=True):
         str,
         about(
             'Name of an instance or semantic model in config/models, or the path of a model '
-            'YAML file.',
+            'YAML or ONNX file.',
             change=UNCONFIGURED,
         ),
     ] = 'street_semantic'
@@ -356,7 +356,7 @@ class ClassifyParameters(InferenceParameters, frozen=True, kw_only=True):
         str,
         about(
             'Name of a classification or embedding model in config/models, or the path of a '
-            'model YAML file or of an ONNX file.',
+            'model YAML or ONNX file.',
             change=UNCONFIGURED,
         ),
     ] = ''
