@@ -53,6 +53,8 @@ class StandInDriver:
         self.resets = 0
         self.sticky = None
         self.random = random.Random(seed)
+        self.freed_in = set()
+        self.owner_thread = None
         self._fail = []
         self._stacks = {}
         self._ids = itertools.count(1)
@@ -133,6 +135,7 @@ class StandInDriver:
             raise entry[1]
 
     def push(self):
+        self.owner_thread = threading.get_ident()
         self._stacks.setdefault(threading.get_ident(), []).append(self)
 
     def pop(self):
@@ -249,6 +252,7 @@ class _PrimaryContext:
         self._driver = driver
 
     def push(self):
+        self.owner_thread = threading.get_ident()
         self._driver.push()
 
     def pop(self):
@@ -301,6 +305,9 @@ class _Stream:
         driver.handles.add(self)
         driver.streams.add(self)
 
+    def __del__(self):
+        self._driver.freed_in.add(threading.get_ident())
+
     def do(self, operation, ready=lambda: True):
         """Queue an operation; how kernels and networks come in."""
         self.queue.append((operation, ready))
@@ -331,6 +338,9 @@ class _Event:
         self._driver = driver
         self.mark = None
         driver.handles.add(self)
+
+    def __del__(self):
+        self._driver.freed_in.add(threading.get_ident())
 
     def record(self, stream):
         self._driver.check('Event.record')

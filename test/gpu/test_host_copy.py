@@ -1,53 +1,68 @@
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_perception.gpu.host_copy import HostCopy, helping_threads
+from trt_perception.frames import Frame
+from trt_perception.gpu.host_copy import HostCopy
+from trt_perception.kernels.letterbox import DEVICE_ENCODINGS
+from trt_perception.preprocessing.colour import check_frame, to_bgr
+
+COLOURS = ('bgr8', '8UC3', 'rgb8', 'bgra8', 'rgba8')
 
 
-def test_nothing_has_no_pieces():
-    empty = np.zeros(0, np.uint8)
-    with HostCopy(2) as copy:
-        assert list(copy.pieces(empty, empty)) == []
+def frame_of(encoding, width, height, padding=0, seed=0):
+    channels = 4 if 'a8' in encoding else 3 if encoding in COLOURS else 2
+    step = width * channels + padding
+    data = np.random.default_rng(seed).integers(0, 256, step * height * 2, np.uint8)
+    return Frame(data, height, width, step, encoding)
 
 
-@settings(max_examples=25, deadline=None)
-@given(size=st.integers(1, 9 << 20), helpers=st.integers(0, 4))
-def test_everything_is_copied_once_in_order(size, helpers):
-    source = np.resize(np.arange(251, dtype=np.uint8), size)
-    target = np.zeros(size + 1, np.uint8)
-    with HostCopy(helpers) as copy:
-        end = 0
-        for part in copy.pieces(target[:size], source):
-            assert part.start == end
-            np.testing.assert_array_equal(target[part], source[part])
-            end = part.stop
-    assert end == size
-    assert target[size] == 0
+def copied(frame):
+    plan = HostCopy(frame, check_frame(frame))
+    target = np.full(plan.nbytes + 1, 7, np.uint8)
+    end = 0
+    for part in plan.pieces(target[:-1]):
+        assert part.start == end
+        end = part.stop
+    assert end == plan.nbytes
+    assert target[-1] == 7
+    return Frame(target[:-1], frame.height, frame.width, plan.step, plan.encoding)
 
 
-def test_who_stops_early_leaves_no_copy_under_way():
-    source = np.ones(8 << 20, np.uint8)
-    target = np.zeros_like(source)
-    with HostCopy(3) as copy:
-        parts = copy.pieces(target, source)
-        next(parts)
-        parts.close()
-        assert target.all(), 'every thread has finished'
+@settings(max_examples=40, deadline=None)
+@given(
+    encoding=st.sampled_from(sorted(DEVICE_ENCODINGS)),
+    width=st.integers(1, 40).map(lambda n: 2 * n),
+    height=st.integers(1, 40).map(lambda n: 2 * n),
+    padding=st.integers(0, 9),
+)
+def test_the_copy_shows_the_same_picture(encoding, width, height, padding):
+    frame = frame_of(encoding, width, height, padding)
+    if 'a16' in encoding or 'r16' in encoding or 'b16' in encoding:
+        frame = Frame(
+            np.resize(frame.data, 16 * width * height), height, width, 8 * width, encoding
+        )
+    np.testing.assert_array_equal(to_bgr(copied(frame)), to_bgr(frame))
 
 
-def test_threads_end_with_it():
-    before = threading.active_count()
-    with HostCopy(3) as copy:
-        list(copy.pieces(np.zeros(4 << 20, np.uint8), np.zeros(4 << 20, np.uint8)))
-        assert threading.active_count() > before
-    assert threading.active_count() == before
+@pytest.mark.parametrize('encoding', COLOURS)
+@pytest.mark.parametrize(('width', 'height'), [(1, 1), (1920, 1080), (4000, 3), (3, 4000)])
+def test_large_and_narrow_pictures_are_copied_in_pieces(encoding, width, height):
+    frame = frame_of(encoding, width, height, padding=5)
+    copy = copied(frame)
+    assert copy.encoding != frame.encoding
+    assert copy.step == width * (4 if encoding.endswith('a8') else 3), 'packed'
+    np.testing.assert_array_equal(to_bgr(copy), to_bgr(frame))
 
 
-@pytest.mark.parametrize(('cores', 'helpers'), [(1, 0), (2, 0), (4, 1), (8, 2), (64, 3)])
-def test_few_cores_are_left_alone(monkeypatch, cores, helpers):
-    monkeypatch.setattr('os.sched_getaffinity', lambda pid: set(range(cores)))
-    assert helping_threads() == helpers
+def test_the_last_rows_padding_may_be_missing():
+    frame = frame_of('bgr8', 8, 4, padding=16)
+    short = Frame(frame.data[: 3 * frame.step + 24], 4, 8, frame.step, 'bgr8')
+    np.testing.assert_array_equal(to_bgr(copied(short)), to_bgr(frame))
+
+
+def test_read_only_data_is_read():
+    frame = frame_of('bgr8', 8, 4)
+    frame.data.flags.writeable = False
+    np.testing.assert_array_equal(to_bgr(copied(frame)), to_bgr(frame))

@@ -307,6 +307,24 @@ def test_opening_and_closing_over_and_over_leaves_nothing(driver, model):
         pipeline.close()
 
 
+@pytest.mark.parametrize('overlap', [False, True])
+def test_streams_and_events_go_in_the_owners_thread(driver, model, overlap):
+    """Without the help of Python's collector, which may run in any thread."""
+    gc.collect()
+    gc.disable()
+    try:
+        pipeline = on_device(driver, model, overlap=overlap)
+        pipeline.start_trace()
+        list(pipeline.process_all([[grey(64, 48)]] * 3))
+        pipeline.submit([grey(64, 48)])
+        pipeline.stop_trace()
+        pipeline.close()
+        assert driver.freed_in <= {driver.owner_thread}
+        assert driver.left()['streams and events'] == 0
+    finally:
+        gc.enable()
+
+
 def test_several_pipelines_share_one_owner(driver, model):
     owner = stand_in_owner(driver)
     owner.users = 0

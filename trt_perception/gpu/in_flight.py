@@ -21,8 +21,8 @@ class InFlight(Generic[T]):
             done: recorded after the last operation.
             finish: makes the result once `done` has happened.
         """
-        self._done = done
-        self._finish = finish
+        self._done: Event = done
+        self._finish: Callable[[], T] | None = finish
         self._future: Future[T] | None = None
         self._explain: Callable[[BaseException], BaseException] = lambda error: error
         self.over = False
@@ -41,19 +41,26 @@ class InFlight(Generic[T]):
         """Wait for the GPU and hand over the result, or the error. Again, it does nothing."""
         if self.over:
             return
-        self.over = True
-        future = self._future
+        future, finish = self._future, self._finish
         assert future is not None, 'the owner attaches the future first'
+        assert finish is not None, 'not over'
         try:
             self._done.synchronize()
-            result = self._finish()
+            result = finish()
         except BaseException as error:
+            self._leave()
             future.set_exception(self._explain(error))
         else:
+            self._leave()
             future.set_result(result)
 
     def fail(self, error: BaseException) -> None:
         """Give up on it."""
         if not self.over and self._future is not None:
             self._future.set_exception(error)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let go of what the GPU gave: circles would be freed later, in any thread."""
         self.over = True
+        self._done = self._finish = None

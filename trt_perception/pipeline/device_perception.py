@@ -22,7 +22,6 @@ from trt_perception.decoding.registry import side_inputs_for
 from trt_perception.errors import DeviceLostError, FrameError, InferenceError, PerceptionError
 from trt_perception.frames import Frame
 from trt_perception.gpu.device import Gpu
-from trt_perception.gpu.host_copy import HostCopy
 from trt_perception.gpu.in_flight import InFlight
 from trt_perception.gpu.memory import MemoryUse
 from trt_perception.gpu.trace import Span, Trace
@@ -282,8 +281,7 @@ class DevicePipeline(PerceptionPipeline):
             self._stages.close()
             raise
         count = 2 if self._overlap else 1
-        self._copy = HostCopy()
-        self._slots.extend(Slot(gpu, self._buffers, self._copy, n) for n in range(count))
+        self._slots.extend(Slot(gpu, self._buffers, number) for number in range(count))
 
     def _tear_down(self) -> None:
         if not self._slots:
@@ -306,7 +304,6 @@ class DevicePipeline(PerceptionPipeline):
     def _forget(self) -> None:
         """Streams, events and kernels go with their last use, in the owner's thread if it lives."""
         self._slots.clear()
-        self._copy.close()
         self._decoders.clear()
         del self._streams, self._letterbox, self._stages
         self._trace = None

@@ -47,20 +47,18 @@ class Slot:
         batch: number of the batch that it holds.
     """
 
-    def __init__(self, gpu: Gpu, buffers: Buffers, copy: HostCopy, number: int) -> None:
+    def __init__(self, gpu: Gpu, buffers: Buffers, number: int) -> None:
         """Nothing is allocated before the first use.
 
         Args:
             gpu: where.
             buffers: of the pipeline.
-            copy: of the pipeline.
             number: tells the pipeline's slots apart.
         """
         self.in_flight: InFlight[Any] | None = None
         self.batch = 0
         self._driver = gpu.driver
         self._buffers = buffers
-        self._copy = copy
         self._number = number
         self.entering, self.entered = gpu.event(), gpu.event()
         self.began, self.prepared = gpu.event(), gpu.event()
@@ -77,22 +75,22 @@ class Slot:
             sizes: bytes of each that belong to the image.
             stream: for the copies.
         """
+        plans = [HostCopy(frame, size) for frame, size in zip(frames, sizes, strict=True)]
         starts, end = [], 0
-        for size in sizes:
+        for plan in plans:
             starts.append(end)
-            end += -(-size // _ALIGNMENT) * _ALIGNMENT
+            end += -(-plan.nbytes // _ALIGNMENT) * _ALIGNMENT
         host = self._buffers.pinned(f'frames, slot {self._number}', end)
         device = self._buffers.device(f'frames, slot {self._number}', end)
         self.entering.record(stream)
-        for frame, start, size in zip(frames, starts, sizes, strict=True):
-            data = np.ascontiguousarray(frame.data).reshape(-1).view(np.uint8)
-            for part in self._copy.pieces(host[start : start + size], data[:size]):
-                piece = host[start : start + size][part]
-                self._driver.memcpy_htod_async(device + start + part.start, piece, stream)
+        for plan, start in zip(plans, starts, strict=True):
+            place = host[start : start + plan.nbytes]
+            for part in plan.pieces(place):
+                self._driver.memcpy_htod_async(device + start + part.start, place[part], stream)
         self.entered.record(stream)
         return [
-            DeviceImage(device + start, f.width, f.height, f.step, f.encoding, f.big_endian)
-            for f, start in zip(frames, starts, strict=True)
+            DeviceImage(device + start, f.width, f.height, p.step, p.encoding, f.big_endian)
+            for f, p, start in zip(frames, plans, starts, strict=True)
         ]
 
     def result(self, nbytes: int) -> int:
