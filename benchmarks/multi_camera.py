@@ -142,17 +142,24 @@ def probe(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]
 
 
 def watch_memory(pid: int, begin: float, end: float) -> dict[str, float]:
-    """Resident memory while all is well, MB; the slope is of its second half."""
+    """The node's own memory while all is well, MB; the slope is of its second half.
+
+    Resident memory counts the shared segments of the other processes too, page by page as images
+    first come to lie there, and so grows for minutes without anything being kept.
+    """
     process, looks = psutil.Process(pid), []
     while time.time() < end:
-        looks.append((time.time() - begin, process.memory_info().rss / 1e6))
+        memory = process.memory_full_info()
+        looks.append((time.time() - begin, memory.uss / 1e6, memory.rss / 1e6))
         time.sleep(1.0)
     settled = np.array([look for look in looks if look[0] > WARM_UP_S])
     late = settled[len(settled) // 2 :]
     slope = float(np.polyfit(late[:, 0], late[:, 1], 1)[0]) if len(late) > 1 else 0.0
     return {
-        'rss_mb_first': float(settled[0, 1]),
-        'rss_mb_last': float(settled[-1, 1]),
+        'own_mb_first': float(settled[0, 1]),
+        'own_mb_last': float(settled[-1, 1]),
+        'rss_mb_first': float(settled[0, 2]),
+        'rss_mb_last': float(settled[-1, 2]),
         'mb_per_minute_in_second_half': slope * 60,
         'handles': process.num_fds(),
         'threads': process.num_threads(),
