@@ -19,12 +19,13 @@ def frame_of(encoding, width, height, padding=0, seed=0):
 
 
 def copied(frame):
-    plan = HostCopy(frame, check_frame(frame))
+    plan = HostCopy(frame, frame.data[: check_frame(frame)])
     target = np.full(plan.nbytes + 1, 7, np.uint8)
     end = 0
-    for part in plan.pieces(target[:-1]):
-        assert part.start == end
-        end = part.stop
+    for start, part in plan.pieces(target[:-1]):
+        assert start == end
+        assert np.shares_memory(part, target)
+        end += len(part)
     assert end == plan.nbytes
     assert target[-1] == 7
     return Frame(target[:-1], frame.height, frame.width, plan.step, plan.encoding)

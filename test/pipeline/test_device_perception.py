@@ -20,7 +20,7 @@ from trt_perception.errors import (
 )
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
-from trt_perception.pipeline.device_perception import DevicePipeline
+from trt_perception.pipeline.device_perception import MOST_RESULTS, DevicePipeline
 from trt_perception.pipeline.perception import open_pipeline
 from trt_perception.runtime import device_network
 from trt_perception.runtime.selection import BackendChoice
@@ -323,6 +323,49 @@ def test_streams_and_events_go_in_the_owners_thread(driver, model, overlap):
         assert driver.left()['streams and events'] == 0
     finally:
         gc.enable()
+
+
+def test_a_frame_in_memory_of_the_pipeline_is_not_copied_on_the_host(
+    pipeline, driver, street, monkeypatch
+):
+    def refuse(*_, **__):
+        raise AssertionError('copied')
+
+    memory = pipeline.frame_memory(48 * 64 * 3)
+    memory[:] = 90
+    monkeypatch.setattr('trt_perception.gpu.host_copy.HostCopy.pieces', refuse)
+    (perceived,) = pipeline.process([Frame(memory, 48, 64, 192, 'bgr8')])
+    assert len(perceived.result) == 2
+    assert perceived.image is not None
+    start = memory.__array_interface__['data'][0]
+    del memory, perceived
+    again = pipeline.frame_memory(48 * 64 * 3)
+    assert again.__array_interface__['data'][0] == start
+
+
+def test_where_no_memory_can_be_locked_frames_and_results_are_copied(pipeline, driver):
+    for _ in range(2):
+        driver.fail('register_host_memory', driver.MemoryError('no'))
+    memory = pipeline.frame_memory(48 * 64 * 3)
+    (perceived,) = pipeline.process([Frame(memory, 48, 64, 192, 'bgr8')])
+    assert len(perceived.result) == 2
+
+
+def test_results_stay_as_they_are_while_frames_go_on(driver, host_kernels, street):
+    """More of them than memory is lent, and after the end."""
+    yaml = STREET.with_name('street_semantic.yaml')
+    spec = load_model_spec(yaml)
+    pipeline = DevicePipeline(
+        spec, network_on(driver, spec.onnx), CHOICE, make_stages=kernel_stages(host_kernels)
+    )
+    frames = [Frame.from_bgr(np.ascontiguousarray(shrunk(f)[::4, ::4])) for f in street[0]]
+    kept, copies = [], []
+    for frame in frames[: MOST_RESULTS + 2]:
+        kept.append(pipeline.process([frame])[0].result.class_ids)
+        copies.append(kept[-1].copy())
+    pipeline.close()
+    for one, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(one, copy)
 
 
 def test_several_pipelines_share_one_owner(driver, model):

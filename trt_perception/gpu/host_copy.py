@@ -25,6 +25,8 @@ _SWAPPED = {
 }
 """Of an encoding: what it becomes, its channels, and OpenCV's name for it."""
 
+Pieces = Iterator[tuple[int, NDArray[np.uint8]]]
+
 _PIECE = 1 << 21
 """Bytes copied at once: while one piece crosses the bus, the next is copied on the host."""
 
@@ -38,44 +40,60 @@ class HostCopy:
         nbytes: of the copy.
     """
 
-    def __init__(self, frame: Frame, size: int) -> None:
-        """Plan it.
+    def __init__(self, frame: Frame, data: NDArray[np.uint8]) -> None:
+        """Plan it; nothing is copied yet.
 
         Args:
-            frame: checked; its data is not touched yet.
-            size: bytes of its data that belong to the image.
+            frame: checked.
+            data: uint8 [n], of its data what belongs to the image.
         """
-        self._frame = frame
-        self.encoding, self.step, self.nbytes = frame.encoding, frame.step, size
+        self._frame, self._data = frame, data
+        self.encoding, self.step, self.nbytes = frame.encoding, frame.step, len(data)
         self._swap = _SWAPPED.get(frame.encoding)
         if self._swap is not None:
             self.encoding, channels, _ = self._swap
             self.step = frame.width * channels
             self.nbytes = self.step * frame.height
 
-    def pieces(self, target: NDArray[np.uint8]) -> Iterator[slice]:
+    def pieces(self, target: NDArray[np.uint8]) -> Pieces:
         """Copy, and give each part as soon as it is there.
 
         Args:
             target: uint8 [nbytes], contiguous.
 
         Yields:
-            Slices of `target` that together are the whole, in order.
+            Where a part begins, and the part of `target`; together the whole, in order.
         """
-        data = np.ascontiguousarray(self._frame.data).reshape(-1).view(np.uint8)
         if self._swap is None:
             for start in range(0, self.nbytes, _PIECE):
                 part = slice(start, min(start + _PIECE, self.nbytes))
-                np.copyto(target[part], data[part])
-                yield part
+                np.copyto(target[part], self._data[part])
+                yield start, target[part]
             return
         _, channels, code = self._swap
         height, width = self._frame.height, self._frame.width
         shape, apart = (height, width, channels), (self._frame.step, channels, 1)
-        source: NDArray[np.uint8] = np.ndarray(shape, np.uint8, data, 0, apart)
+        source: NDArray[np.uint8] = np.ndarray(shape, np.uint8, self._data, 0, apart)
         packed = target.reshape(shape)
         rows = max(_PIECE // self.step, 1)
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             cv2.cvtColor(source[top:bottom], code, dst=packed[top:bottom])
-            yield slice(top * self.step, bottom * self.step)
+            yield top * self.step, target[top * self.step : bottom * self.step]
+
+
+class InPlace:
+    """A frame in page-locked memory already: nothing is copied on the host.
+
+    Attributes:
+        encoding, step, nbytes: see `HostCopy`.
+    """
+
+    def __init__(self, frame: Frame, data: NDArray[np.uint8]) -> None:
+        """See `HostCopy`."""
+        self._data = data
+        self.encoding, self.step, self.nbytes = frame.encoding, frame.step, len(data)
+
+    def pieces(self, target: NDArray[np.uint8]) -> Pieces:
+        """See `HostCopy.pieces`; the parts are those of the frame itself."""
+        yield 0, self._data

@@ -61,6 +61,9 @@ class InFlight(Generic[T]):
         self._leave()
 
     def _leave(self) -> None:
-        """Let go of what the GPU gave: circles would be freed later, in any thread."""
+        """Let go of the GPU's objects, which must not be freed in another thread, and of all else.
+
+        Whoever keeps this would keep a frame and a result.
+        """
         self.over = True
-        self._done = self._finish = None
+        self._done = self._finish = self._future = None

@@ -187,6 +187,7 @@ class GpuOwner(Closing):
                 return
             with _current(context):
                 self._begin(task, gpu, context)
+            del task  # with the frames that it holds
 
     def _task_meanwhile(self) -> _Task | None:
         """New work while there is some in flight; raises queue.Empty if it should be settled."""

@@ -85,7 +85,7 @@ class DeviceDecoder(Protocol):
     def read(
         self, result: NDArray[np.uint8], letterboxes: Letterboxes, settings: DecodeSettings
     ) -> list[Result]:
-        """The results, copied.
+        """The results, which may show `result` itself.
 
         Args:
             result: uint8 [result_bytes], laid out as on the device.

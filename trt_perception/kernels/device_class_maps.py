@@ -69,5 +69,5 @@ class DeviceClassMaps:
         for start, letterbox in zip(self._starts(letterboxes), letterboxes, strict=False):
             width, height = letterbox.source
             ids = result[start : start + width * height].reshape(height, width)
-            maps.append(SegmentationMap(ids.copy()))
+            maps.append(SegmentationMap(ids))
         return maps

@@ -257,7 +257,7 @@ def rooms_of(result: NDArray[np.uint8], start: int, batch: int) -> list[int]:
 
 
 def read_masks(result: NDArray[np.uint8], layout: MaskLayout, count: int) -> list[InstanceMask]:
-    """The masks of an image's objects, copied.
+    """The masks of an image's objects, as views.
 
     Args:
         result: uint8, with the arena as far as it is used.
@@ -276,14 +276,14 @@ def read_masks(result: NDArray[np.uint8], layout: MaskLayout, count: int) -> lis
             continue
         start = layout.arena + offset
         bits = result[start : start + width * height].view(np.bool_)
-        masks.append(InstanceMask(x, y, bits.reshape(height, width).copy()))
+        masks.append(InstanceMask(x, y, bits.reshape(height, width)))
     return masks
 
 
 def read_ids(
     result: NDArray[np.uint8], layout: MaskLayout, letterbox: Letterbox
 ) -> NDArray[np.uint16]:
-    """uint16 [H, W], as `Detections.id_image`; copied."""
+    """uint16 [H, W], as `Detections.id_image`; a view."""
     width, height = letterbox.source
     ids = result[layout.ids :][: 2 * width * height].view(np.uint16)
-    return ids.reshape(height, width).copy()
+    return ids.reshape(height, width)

@@ -141,6 +141,7 @@ class LetterboxKernel:
         self._launcher = launcher
         self._spec = spec
         self._dtype = np.dtype(dtype)
+        self._kernel = f'letterbox_{self._dtype}'  # NumPy takes long to name a type
         self._levels = launcher.keep(_levels(spec, self._dtype))
         self._call = lru_cache(maxsize=16)(self._fresh_call)
 
@@ -164,8 +165,9 @@ class LetterboxKernel:
             part = tuple(images[start : start + MOST_IMAGES])
             grid = (blocks(width, _COLUMNS), blocks(height, _ROWS), len(part))
             call = self._call(part, tensor + start * image_bytes)
-            kernel = f'letterbox_{self._dtype}'
-            self._launcher.launch('letterbox', kernel, grid, (_COLUMNS, _ROWS, 1), call, stream)
+            self._launcher.launch(
+                'letterbox', self._kernel, grid, (_COLUMNS, _ROWS, 1), call, stream
+            )
         return [self.placement((image.width, image.height)) for image in images]
 
     def placement(self, source: tuple[int, int]) -> Letterbox:

@@ -23,6 +23,7 @@ from trt_perception.errors import DeviceLostError, FrameError, InferenceError, P
 from trt_perception.frames import Frame
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.in_flight import InFlight
+from trt_perception.gpu.lending import Lender
 from trt_perception.gpu.memory import MemoryUse
 from trt_perception.gpu.trace import Span, Trace
 from trt_perception.kernels.decoders import DeviceDecoder
@@ -41,6 +42,13 @@ from trt_perception.runtime.layer_times import LayerTime
 from trt_perception.runtime.selection import BackendChoice
 
 log = logging.getLogger(__name__)
+
+
+MOST_RESULTS = 6
+"""Results that may be looked at without a copy of their own; more are copied."""
+
+MOST_FRAMES = 32
+"""Frames in memory of `DevicePipeline.frame_memory`."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ class DevicePipeline(PerceptionPipeline):
         def finish() -> list[Perceived]:
             reading = time.perf_counter()
             slot.copy_rest(found, decoder.rest(found, letterboxes), streams.copy_out)
-            results = decoder.read(found, letterboxes, settings)
+            results = decoder.read(slot.kept(found), letterboxes, settings)
             stages_ms = self._timed(slot, reading)
             pairs = zip(results, readable, strict=True)
             return [Perceived(result, one.source, dict(stages_ms)) for result, one in pairs]
@@ -222,7 +230,21 @@ class DevicePipeline(PerceptionPipeline):
     @property
     def memory(self) -> MemoryUse:
         """What the pipeline holds besides the network's weights and scratch memory."""
-        return self._buffers.use + self._network.buffers.use
+        lent = self._lent.use + self._frames.use
+        return self._buffers.use + self._network.buffers.use + lent
+
+    def frame_memory(self, nbytes: int) -> NDArray[np.uint8]:
+        """Memory for a camera's bytes that goes to the GPU without a copy on the host.
+
+        Write a frame into it, or into a view, and give that to `process`. It must not change
+        until the result is there. It is lent again when no view of it is left. Where no more can
+        be locked it is ordinary memory, and the frame is copied.
+
+        Returns:
+            uint8 [nbytes].
+        """
+        lent = self._network.owner.call(lambda gpu: self._frames.lend(nbytes))
+        return np.empty(nbytes, np.uint8) if lent is None else lent
 
     def network_times(self, batch: int, count: int) -> list[float]:
         """Milliseconds of the network alone; see `DeviceNetwork.time_ms`."""
@@ -281,7 +303,10 @@ class DevicePipeline(PerceptionPipeline):
             self._stages.close()
             raise
         count = 2 if self._overlap else 1
-        self._slots.extend(Slot(gpu, self._buffers, number) for number in range(count))
+        self._lent = Lender(gpu.driver, MOST_RESULTS)
+        self._frames = Lender(gpu.driver, MOST_FRAMES)
+        lent = self._lent, self._frames
+        self._slots.extend(Slot(gpu, self._buffers, *lent, number) for number in range(count))
 
     def _tear_down(self) -> None:
         if not self._slots:
@@ -298,6 +323,8 @@ class DevicePipeline(PerceptionPipeline):
             if slot.in_flight is not None:
                 slot.in_flight.settle()
         gpu.release(self._buffers)
+        self._lent.close()
+        self._frames.close()
         self._stages.close()
         self._forget()
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from trt_perception.frames import Frame
 from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
-from trt_perception.gpu.host_copy import HostCopy
+from trt_perception.gpu.host_copy import HostCopy, InPlace
 from trt_perception.gpu.in_flight import InFlight
+from trt_perception.gpu.lending import Lender
 from trt_perception.gpu.memory import Buffers
 from trt_perception.gpu.trace import Trace
 from trt_perception.kernels.letterbox import DeviceImage
@@ -47,18 +48,24 @@ class Slot:
         batch: number of the batch that it holds.
     """
 
-    def __init__(self, gpu: Gpu, buffers: Buffers, number: int) -> None:
+    def __init__(
+        self, gpu: Gpu, buffers: Buffers, results: Lender, frames: Lender, number: int
+    ) -> None:
         """Nothing is allocated before the first use.
 
         Args:
             gpu: where.
             buffers: of the pipeline.
+            results: lends memory for results.
+            frames: has lent memory in which frames may be that are not copied on the host.
             number: tells the pipeline's slots apart.
         """
         self.in_flight: InFlight[Any] | None = None
         self.batch = 0
         self._driver = gpu.driver
         self._buffers = buffers
+        self._results = results
+        self._frames = frames
         self._number = number
         self.entering, self.entered = gpu.event(), gpu.event()
         self.began, self.prepared = gpu.event(), gpu.event()
@@ -75,7 +82,7 @@ class Slot:
             sizes: bytes of each that belong to the image.
             stream: for the copies.
         """
-        plans = [HostCopy(frame, size) for frame, size in zip(frames, sizes, strict=True)]
+        plans = [self._plan(frame, size) for frame, size in zip(frames, sizes, strict=True)]
         starts, end = [], 0
         for plan in plans:
             starts.append(end)
@@ -84,14 +91,17 @@ class Slot:
         device = self._buffers.device(f'frames, slot {self._number}', end)
         self.entering.record(stream)
         for plan, start in zip(plans, starts, strict=True):
-            place = host[start : start + plan.nbytes]
-            for part in plan.pieces(place):
-                self._driver.memcpy_htod_async(device + start + part.start, place[part], stream)
+            for part, piece in plan.pieces(host[start : start + plan.nbytes]):
+                self._driver.memcpy_htod_async(device + start + part, piece, stream)
         self.entered.record(stream)
         return [
             DeviceImage(device + start, f.width, f.height, p.step, p.encoding, f.big_endian)
             for f, p, start in zip(frames, plans, starts, strict=True)
         ]
+
+    def _plan(self, frame: Frame, size: int) -> HostCopy | InPlace:
+        data = np.ascontiguousarray(frame.data).reshape(-1).view(np.uint8)[:size]
+        return InPlace(frame, data) if self._frames.holds(data) else HostCopy(frame, data)
 
     def result(self, nbytes: int) -> int:
         """Device memory for the results."""
@@ -108,7 +118,9 @@ class Slot:
         Returns:
             uint8 [nbytes]; the head is valid after `done`.
         """
-        host = self._buffers.pinned(f'results, slot {self._number}', nbytes)
+        host = self._results.lend(nbytes)
+        if host is None:
+            host = self._buffers.pinned(f'results, slot {self._number}', nbytes)
         self.leaving.record(stream)
         self._driver.memcpy_dtoh_async(host[:head], self.result(nbytes), stream)
         self.done.record(stream)
@@ -123,6 +135,10 @@ class Slot:
         if parts:
             self.done.record(stream)
             self.done.synchronize()
+
+    def kept(self, host: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What `copy_out` gave, in memory that results may go on looking at."""
+        return host if self._results.holds(host) else host.copy()
 
     def stages_ms(self) -> dict[str, float]:
         """Milliseconds of each stage on the GPU, after `done`."""

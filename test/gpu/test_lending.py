@@ -1,0 +1,104 @@
+"""Memory that is lent, on the stand-in."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+from on_stand_in import stand_in_owner
+from stand_in_driver import StandInDriver
+from trt_perception.gpu.lending import Lender
+
+
+@pytest.fixture
+def driver():
+    driver = StandInDriver()
+    driver.push()
+    yield driver
+    driver.pop()
+    assert driver.pinned == {}
+
+
+def test_nothing_lent_is_nothing_held(driver):
+    lender = Lender(driver, 2)
+    assert lender.use.pinned_bytes == 0
+    lender.close()
+
+
+def test_memory_comes_back_with_its_last_view(driver):
+    lender = Lender(driver, 2)
+    first = lender.lend(1000)
+    start = first.__array_interface__['data'][0]
+    view = first[10:20].reshape(2, 5)[1:]
+    del first
+    other = lender.lend(1000)
+    assert not np.shares_memory(view, other), 'a view is left'
+    del view
+    again = lender.lend(500)
+    assert again.__array_interface__['data'][0] == start
+    assert lender.use.allocations == 2
+    del other, again
+    lender.close()
+
+
+def test_no_more_than_so_many_are_lent(driver):
+    lender = Lender(driver, 2)
+    held = [lender.lend(10), lender.lend(10)]
+    assert lender.lend(10) is None
+    held.pop()
+    assert lender.lend(10) is not None
+    lender.close()
+
+
+def test_a_block_that_is_too_small_is_replaced(driver):
+    lender = Lender(driver, 1)
+    lender.lend(10)
+    large = lender.lend(5 << 20)
+    assert len(large) == 5 << 20
+    assert len(driver.pinned) == 1
+    lender.close()
+
+
+def test_what_is_lent_stays_readable_after_the_end(driver):
+    lender = Lender(driver, 1)
+    lent = lender.lend(100)
+    lent[:] = 7
+    lender.close()
+    gc.collect()
+    assert (lent == 7).all()
+
+
+def test_any_thread_may_let_go(driver):
+    lender = Lender(driver, 1)
+    held = [lender.lend(100)]
+    thread = threading.Thread(target=held.clear)
+    thread.start()
+    thread.join()
+    assert lender.lend(100) is not None
+    lender.close()
+
+
+def test_it_knows_its_own_memory(driver):
+    lender = Lender(driver, 1)
+    lent = lender.lend(100)
+    assert lender.holds(lent[5:50])
+    assert not lender.holds(np.zeros(5, np.uint8))
+    lender.close()
+
+
+def test_where_no_memory_can_be_locked_nothing_is_lent(driver):
+    lender = Lender(driver, 1)
+    driver.fail('register_host_memory', driver.MemoryError('cuMemHostRegister failed'))
+    assert lender.lend(100) is None
+    lender.close()
+
+
+def test_a_lost_context_has_unlocked_it():
+    driver = StandInDriver()
+    with stand_in_owner(driver) as owner:
+        lender = Lender(driver, 1)
+        owner.call(lambda gpu: lender.lend(100) is None)
+        driver.fail('unregister', driver.LogicError('context is destroyed'))
+        owner.call(lambda gpu: lender.close())
+        driver.pinned.clear()

@@ -1,0 +1,115 @@
+"""Page-locked memory that leaves the GPU's thread, and comes back when nobody looks at it.
+
+A class map or the masks of a frame are megabytes; copying them costs more than computing them. So
+results show the memory that the GPU wrote to. It is ordinary memory that CUDA was asked to lock:
+who still looks at it when the GPU is closed keeps it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_perception.gpu.cuda_driver import Driver
+from trt_perception.gpu.memory import MemoryUse
+
+_PAGE = 4096
+_GRAIN = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    memory: NDArray[np.uint8]
+    registered: Any
+
+    @property
+    def start(self) -> int:
+        return int(self.memory.__array_interface__['data'][0])
+
+
+class _Lease:
+    """Shows a block as an array whose views do not lead to the block itself."""
+
+    def __init__(self, block: _Block, nbytes: int) -> None:
+        self._block = block
+        self.__array_interface__ = block.memory[:nbytes].__array_interface__
+
+
+class Lender:
+    """Blocks of page-locked memory. Used in the owner's thread; views may go anywhere.
+
+    Attributes:
+        most: blocks at most.
+    """
+
+    def __init__(self, driver: Driver, most: int) -> None:
+        """Hold nothing yet."""
+        self.most = most
+        self._driver = driver
+        self._blocks: list[_Block] = []
+        # Filled by whatever thread lets go of the last view.
+        self._free: deque[_Block] = deque()
+        self._allocations = 0
+
+    @property
+    def use(self) -> MemoryUse:
+        """What is held, lent or free."""
+        return MemoryUse(0, sum(len(block.memory) for block in self._blocks), self._allocations)
+
+    def lend(self, nbytes: int) -> NDArray[np.uint8] | None:
+        """Memory of this size; None if all is lent, or the host has no more.
+
+        Returns:
+            uint8 [nbytes], contiguous, aligned to a page. It is lent again when no view is left.
+        """
+        free = [self._free.popleft() for _ in range(len(self._free))]
+        fitting = next((block for block in free if len(block.memory) >= nbytes), None)
+        if fitting is None and free and len(self._blocks) >= self.most:
+            self._give_up(free.pop())
+        if fitting is None and len(self._blocks) < self.most:
+            fitting = self._made(nbytes)
+        self._free.extend(block for block in free if block is not fitting)
+        if fitting is None:
+            return None
+        lent: NDArray[np.uint8] = np.asarray(_Lease(fitting, nbytes))
+        weakref.finalize(lent, self._free.append, fitting).atexit = False
+        return lent
+
+    def holds(self, array: NDArray[np.uint8]) -> bool:
+        """Whether an array lies in one of the blocks."""
+        start = array.__array_interface__['data'][0]
+        return any(
+            block.start <= start and start + array.nbytes <= block.start + len(block.memory)
+            for block in self._blocks
+        )
+
+    def close(self) -> None:
+        """Unlock everything; what is lent stays readable."""
+        while self._blocks:
+            self._give_up(self._blocks[-1])
+        self._free.clear()
+
+    def _made(self, nbytes: int) -> _Block | None:
+        size = max(-(-nbytes // _GRAIN), 1) * _GRAIN
+        whole = np.empty(size + _PAGE, np.uint8)
+        offset = -whole.__array_interface__['data'][0] % _PAGE
+        memory = whole[offset : offset + size]
+        try:
+            registered = self._driver.register_host_memory(memory, 0)
+        except self._driver.Error:
+            return None
+        self._allocations += 1
+        self._blocks.append(_Block(memory, registered.base))
+        return self._blocks[-1]
+
+    def _give_up(self, block: _Block) -> None:
+        self._blocks.remove(block)
+        try:
+            block.registered.unregister()
+        except self._driver.Error:  # a lost context has unlocked it
+            return
