@@ -225,7 +225,7 @@ def stages_table(rows: list[Measurement]) -> str:
     told = [row for row in rows if row.stages_ms]
     if not told:
         return ''
-    names = [name for name in told[0].stages_ms if name != 'total']
+    names = [name for name in told[0].stages_ms if name not in ('total', 'since_stamp')]
     head = ['size', 'rate', 'node', *names, 'elsewhere', 'age', 'over the floor']
     lines = ['', f'| {" | ".join(head)} |', '|' + '---|' * len(head)]
     for row in told:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     'exporting': {ROOT, 'building', 'runtime'},
     'nodes': {
         *(ROOT, 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
-        *('preprocessing', 'tracking'),
+        *('preprocessing', 'tracking', 'monitoring', 'adaptation'),
     },
     'cli': {
         *(ROOT, 'evaluation', 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),

@@ -249,6 +249,7 @@ def test_stats_say_what_runs_and_how_long_each_stage_took(node, camera, detectio
     assert 0 <= stats.newest_age_s < 60
     assert [stage.stage for stage in stats.stages] == [
         'wait', 'convert', 'preprocess', 'infer', 'decode', 'message', 'publish', 'total',
+        'since_stamp',
     ]  # fmt: skip
     for stage in stats.stages:
         assert stage.count == stats.frames_out

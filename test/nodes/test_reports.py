@@ -10,12 +10,16 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
 from builtin_interfaces.msg import Time
 
-from trt_perception.nodes.health import ERROR, OK, WARN, Condition
+from trt_perception.monitoring.gpu_state import GpuState
+from trt_perception.monitoring.machine_watch import Machine
+from trt_perception.monitoring.process_state import ProcessState
+from trt_perception.nodes.health import ERROR, OK, STALE, WARN, Condition
 from trt_perception.nodes.reports import (
     Engine,
     Report,
     diagnostics_message,
     engine_values,
+    machine_values,
     pipeline_values,
     stats_message,
 )
@@ -66,6 +70,37 @@ def test_the_worst_condition_comes_first_and_gives_the_level():
     [status] = diagnostics_message(NOW, 'a', [Report('b', 'active', conditions, {})]).status
     assert status.level == b'\x02'
     assert status.message == 'dead; odd; active'
+
+
+def test_an_error_outdoes_silence():
+    conditions = [Condition(STALE, 'silent'), Condition(ERROR, 'dead')]
+    [status] = diagnostics_message(NOW, 'a', [Report('b', 'active', conditions, {})]).status
+    assert (status.level, status.message) == (b'\x02', 'dead; silent')
+
+
+def test_a_machine_that_says_nothing_leaves_no_trace():
+    assert machine_values(Machine()) == {}
+    assert machine_values(Machine(gpu=GpuState('a GPU'))) == {'GPU': 'a GPU'}
+
+
+def test_what_the_machine_says_is_told_with_its_units():
+    mib = 1 << 20
+    machine = Machine(
+        GpuState('a GPU', 0.37, 1024 * mib, 8192 * mib, 61.2, 44.94, 115.0),
+        ProcessState(1.25, 210 * mib, 14, 40, 0.61),
+    )
+    assert machine_values(machine) == {
+        'CPU': '125% of a core',
+        'CPU of the machine': '61%',
+        'RSS': '210 MiB',
+        'threads': '14',
+        'open files': '40',
+        'GPU': 'a GPU',
+        'GPU utilisation': '37%',
+        'GPU memory': '1024 of 8192 MiB',
+        'GPU temperature': '61 °C',
+        'GPU power': '44.9 of 115 W',
+    }
 
 
 def test_every_report_is_a_status_of_its_own():

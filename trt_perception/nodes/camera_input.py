@@ -15,8 +15,9 @@ from trt_perception.nodes.frame_subscription import FrameSubscription
 from trt_perception.nodes.health import Condition, Health
 from trt_perception.nodes.parameter_table import InferenceParameters
 from trt_perception.nodes.reports import pipeline_values
+from trt_perception.nodes.thresholds import RecentDrops, Thresholds
 from trt_perception.pipeline.perception import Perceived
-from trt_perception.pipeline.statistics import PipelineStatistics
+from trt_perception.pipeline.statistics import PipelineStatistics, Snapshot
 
 _NAME = re.compile(r'[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*')
 
@@ -57,6 +58,7 @@ class CameraInput:
         health: what went wrong with its frames lately.
         newest_age_s: from the stamp of its newest frame to the result; NaN before the first.
         subscription: its images; None while the node is not active.
+        snapshot: its figures when `look` was last called.
     """
 
     def __init__(self, name: str, image: str, outputs: Outputs) -> None:
@@ -74,6 +76,8 @@ class CameraInput:
         self.health = Health(lambda _: None)  # the node logs
         self.newest_age_s = math.nan
         self.subscription: FrameSubscription | None = None
+        self.snapshot: Snapshot = self.statistics.snapshot()
+        self._recent_drops = RecentDrops()
         self._tallies: tuple[PipelineStatistics, ...] = ()
         self._node: Tallied | None = None
 
@@ -92,12 +96,14 @@ class CameraInput:
         self._node = node
         self.subscription = subscription
         self.newest_age_s = math.nan
+        self._recent_drops = RecentDrops()
         if not self.name:
             self.statistics, self.health = node.statistics, node.health
             self._tallies = (node.statistics,)
-            return
-        self.statistics, self.health = PipelineStatistics(), Health(lambda _: None)
-        self._tallies = (self.statistics, node.statistics)
+        else:
+            self.statistics, self.health = PipelineStatistics(), Health(lambda _: None)
+            self._tallies = (self.statistics, node.statistics)
+        self.look()
 
     def close(self) -> None:
         """Take no more images."""
@@ -133,9 +139,18 @@ class CameraInput:
             self._node.newest_age_s = age_s
             self._node.health.succeeded()
 
-    def conditions(self) -> list[Condition]:
-        """What is to be said of it, apart from the node as a whole."""
-        found = self.subscription.conditions() if self.subscription else []
+    def look(self) -> None:
+        """Take the figures as they are now: once for all that is said of them in one report."""
+        self.snapshot = self.statistics.snapshot()
+
+    def conditions(self, limits: Thresholds) -> list[Condition]:
+        """What is to be said of it, apart from the node as a whole, with the latest `snapshot`."""
+        if self.subscription is None:
+            return []
+        found = [
+            *self.subscription.conditions(limits.stale_after_s),
+            *limits.of_figures(self.snapshot, self._recent_drops.note(self.snapshot)),
+        ]
         failing = self.health.condition() if self.name else None
         return [failing, *found] if failing else found
 
@@ -154,8 +169,8 @@ class CameraInput:
         }
         if not self.name:
             return values
-        snapshot = self.statistics.snapshot()
-        return {**pipeline_values(snapshot, self.newest_age_s, self.health.latest), **values}
+        latest = self.health.latest
+        return {**pipeline_values(self.snapshot, self.newest_age_s, latest), **values}
 
 
 def private_prefix(name: str) -> str:

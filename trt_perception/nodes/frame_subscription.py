@@ -27,8 +27,8 @@ try:
 except ImportError:  # its place before Jazzy
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-_QUIET_S = 5.0
-"""Seconds without an image after which that is said."""
+QUIET_S = 5.0
+"""Seconds without an image after which that is said, unless somebody wants it otherwise."""
 
 _CREDIBLE_WAIT_S = 60.0
 """Seconds that an image can have waited to be taken."""
@@ -133,17 +133,21 @@ class FrameSubscription:
         """Take no more frames."""
         self._node.destroy_subscription(self._subscription)
 
-    def conditions(self) -> list[Condition]:
-        """What hinders frames from arriving, or is odd about them. Asks the graph; not for free."""
+    def conditions(self, stale_after_s: float = QUIET_S) -> list[Condition]:
+        """What hinders frames from arriving, or is odd about them. Asks the graph; not for free.
+
+        Args:
+            stale_after_s: seconds without an image after which that is said; 0 never does.
+        """
         quiet_s = time.perf_counter() - self._newest_s
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         self._gaps.one_publisher = len(publishers) == 1
         found = self._about(publishers)
-        if publishers or quiet_s > _QUIET_S:  # a camera may well start after its node
+        if publishers or quiet_s > QUIET_S:  # a camera may well start after its node
             self._log(found)
         for text in self.stamps.unsaid():
             self._node.get_logger().warning(f'{self.topic}: {text}')
-        if not found and quiet_s > _QUIET_S:
+        if 0 < stale_after_s < quiet_s:
             since = f'for {quiet_s:.0f} s' if self._count else 'yet'
             found.append(Condition(STALE, f'no image on {self.topic} {since}'))
         return found + self.stamps.conditions()

@@ -18,6 +18,11 @@ class Condition:
     level: int
     text: str
 
+    @property
+    def rank(self) -> int:
+        """How bad it is: the levels' own order, but that an error outdoes silence."""
+        return (OK, WARN, STALE, ERROR).index(self.level)
+
 
 class Health:
     """Remembers what went wrong lately. Any thread may call any method."""

@@ -248,7 +248,12 @@ class InferenceNode(PerceptionNode[Parameters]):
         if self.loop is None or not self.enabled:
             return ()
         note = self.tracked.note
-        return [*self.loop.conditions(), *([Condition(WARN, note)] if note else ())]
+        limits = self.parameters.thresholds()
+        return [
+            *self.loop.conditions(limits),
+            *limits.of_gpu(self.machine.newest.gpu),
+            *([Condition(WARN, note)] if note else ()),
+        ]
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """See `PerceptionNode`."""
@@ -260,11 +265,13 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def report(self) -> None:
         """See `PerceptionNode`. The figures of several cameras go to a ~/<camera>/stats each."""
+        if self.loop is not None:
+            self.loop.look()
         super().report()
         now = self.get_clock().now().to_msg()
         for camera, publisher in self._camera_stats:
-            snapshot = camera.statistics.snapshot()
-            publisher.publish(stats_message(now, self.engine(), snapshot, camera.newest_age_s))
+            figures = (camera.snapshot, camera.newest_age_s)
+            publisher.publish(stats_message(now, self.engine(), *figures))
 
     def output(self, kind: type, topic: str, profile: QoSProfile | None = None) -> Publisher:
         """Create a publisher, reliable unless overridden, that `cleanup` takes away."""

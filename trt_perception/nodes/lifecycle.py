@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool
 
 from trt_perception.errors import BuildCancelledError, PerceptionError
+from trt_perception.monitoring.machine_watch import MachineWatch
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
 from trt_perception.nodes.parameter_table import Parameters
@@ -26,6 +27,7 @@ from trt_perception.nodes.reports import (
     Report,
     diagnostics_message,
     engine_values,
+    machine_values,
     pipeline_values,
     stats_message,
 )
@@ -62,6 +64,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         doing: what `configure` does now, for /diagnostics; '' for nothing worth telling.
         stopping: set when the process is about to end.
         newest_age_s: from the stamp of the newest frame to its result; NaN before the first.
+        machine: how busy and full process and GPU are.
     """
 
     def __init__(self, name: str, kind: type[Parameters], **arguments: Any) -> None:
@@ -79,6 +82,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         self.newest_age_s = math.nan
         self.doing = ''
         self.stopping = threading.Event()
+        self.machine = MachineWatch(REPORT_PERIOD_S)
         self._declared = DeclaredParameters(
             self,
             kind,
@@ -166,20 +170,20 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             **engine_values(engine),
             **pipeline_values(snapshot, self.newest_age_s, self.health.latest),
             **self.diagnostic_values(),
+            **machine_values(self.machine.newest),
         }
-        node = Report('perception', values['state'], self._conditions(), values)
-        self._diagnostics.publish(
-            diagnostics_message(
-                now,
-                self.get_fully_qualified_name().lstrip('/'),
-                [node, *self.camera_reports()],
-            )
+        conditions = self._conditions()
+        node = Report(
+            'perception', values['state'], conditions, values, snapshot, self.newest_age_s
         )
+        name = self.get_fully_qualified_name().lstrip('/')
+        self._diagnostics.publish(diagnostics_message(now, name, [node, *self.camera_reports()]))
 
     def close(self) -> None:
         """End the node's life in whatever state it is; the process may then end."""
         if self.state in ('unconfigured', 'inactive', 'active'):
             self.trigger_shutdown()
+        self.machine.close()
         self.destroy_node()
 
     # The life cycle, as rclpy calls it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -50,7 +51,7 @@ from trt_perception.nodes.overlay_objects import (
 from trt_perception.nodes.parameter_table import OverlayParameters
 from trt_perception.nodes.running import run
 from trt_perception.pipeline.pairing import Group, StampPairing
-from trt_perception.pipeline.statistics import PAUSED, REPLACED
+from trt_perception.pipeline.statistics import PAUSED, REPLACED, SINCE_STAMP
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.pipeline.worker import NewestFrameWorker
 from trt_perception.preprocessing.colour import to_bgr
@@ -291,6 +292,8 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         stages_ms = {'wait': waited_ms, **watch.laps_ms}
         stages_ms['total'] = sum(stages_ms.values())
         self.newest_age_s = self._age_s(group.stamp_ns)
+        if not math.isnan(self.newest_age_s):
+            stages_ms[SINCE_STAMP] = self.newest_age_s * 1e3
         self.statistics.frame_out(stages_ms, group.stamp_ns)
         self.health.succeeded()
 
@@ -368,7 +371,7 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
 
     def _age_s(self, stamp_ns: int) -> float:
         now_ns = self.get_clock().now().nanoseconds
-        return (now_ns - stamp_ns) * 1e-9 if stamp_ns else float('nan')
+        return (now_ns - stamp_ns) * 1e-9 if stamp_ns and now_ns else math.nan
 
     def _known_colors(self) -> dict[str, Color]:
         """RGB by class name, of the models that are to be found."""

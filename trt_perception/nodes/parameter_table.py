@@ -15,6 +15,7 @@ import msgspec
 
 from trt_perception.building.opening import FALLBACKS
 from trt_perception.errors import ParameterError
+from trt_perception.nodes.thresholds import Thresholds
 from trt_perception.runtime.selection import BACKENDS, PRECISIONS
 from trt_perception.sources.encode import ENCODINGS
 from trt_perception.tracking.settings import (
@@ -178,6 +179,40 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
             le=3600.0,
         ),
     ] = 0.0
+    stale_after: Annotated[
+        float,
+        about(
+            'Seconds without an image after which a camera is STALE in /diagnostics; 0 never.',
+            ge=0.0,
+            le=3600.0,
+        ),
+    ] = 5.0
+    warn_latency: Annotated[
+        float,
+        about(
+            'WARN in /diagnostics where the median of the time from the stamp of an image to its '
+            'result is above this, in seconds; 0 never.',
+            ge=0.0,
+            le=3600.0,
+        ),
+    ] = 0.5
+    warn_drop_share: Annotated[
+        float,
+        about(
+            'WARN in /diagnostics where more than this share of the images of the last seconds '
+            'gave no result, 0..1; 0 never.',
+            ge=0.0,
+            le=1.0,
+        ),
+    ] = 0.5
+    warn_temperature: Annotated[
+        float,
+        about(
+            'WARN in /diagnostics where the GPU is at least so hot, in degrees Celsius; 0 never.',
+            ge=0.0,
+            le=200.0,
+        ),
+    ] = 85.0
     threads: Annotated[
         int,
         about(
@@ -243,6 +278,12 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
     def tracker_settings(self) -> TrackerSettings:
         """How objects are followed from image to image."""
         return TrackerSettings()
+
+    def thresholds(self) -> Thresholds:
+        """From which figures on the node is not well."""
+        return Thresholds(
+            self.warn_latency, self.warn_drop_share, self.stale_after, self.warn_temperature
+        )
 
 
 class TrackedParameters(InferenceParameters, frozen=True, kw_only=True):

@@ -14,13 +14,15 @@ from trt_perception.frames import Frame
 from trt_perception.nodes.camera_input import CameraInput
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.frame_worker import FrameWorker, Taken
+from trt_perception.nodes.health import STALE as SILENT
 from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.image_wait import ImageWait
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.reports import Report
+from trt_perception.nodes.thresholds import Thresholds, worst
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
-from trt_perception.pipeline.statistics import PAUSED, STALE
+from trt_perception.pipeline.statistics import PAUSED, SINCE_STAMP, STALE
 from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.pipeline.waiting_frames import WaitingFrames
 
@@ -142,7 +144,10 @@ class PerceptionLoop:
         stages_ms = {'wait': wait_ms, **perceived.stages_ms, **publish_ms}
         stages_ms['total'] = (time.perf_counter() - arrival.received_s) * 1e3
         stamp_ns = arrival.frame.stamp_ns
-        camera.served(stages_ms, stamp_ns, self._age_s(stamp_ns))
+        age_s = self._age_s(stamp_ns)
+        if not math.isnan(age_s):
+            stages_ms[SINCE_STAMP] = age_s * 1e3
+        camera.served(stages_ms, stamp_ns, age_s)
 
     def _fresh(self, camera: CameraInput, arrival: Arrival) -> bool:
         """Whether a frame is worth the work; notes what is odd about its stamp."""
@@ -181,15 +186,23 @@ class PerceptionLoop:
 
     # Reports, in the executor's thread
 
-    def conditions(self) -> Sequence[Condition]:
+    def look(self) -> None:
+        """Take the figures of all cameras as they are now."""
+        for camera in self.cameras:
+            camera.look()
+
+    def conditions(self, limits: Thresholds) -> Sequence[Condition]:
         """What is to be said of the cameras: of the only one all, of several which ones."""
-        self._said = {camera.name: camera.conditions() for camera in self.cameras}
+        self._said = {camera.name: camera.conditions(limits) for camera in self.cameras}
         if '' in self._said:
             return self._said['']
+        gravest = {name: worst(found) for name, found in self._said.items()}
+        # One silent camera is a warning: the node serves the others.
+        all_silent = all(one is not None and one.level == SILENT for one in gravest.values())
         return [
-            Condition(WARN, f'{name}: {found[0].text}')
-            for name, found in self._said.items()
-            if found
+            Condition(SILENT if all_silent else WARN, f'{name}: {one.text}')
+            for name, one in gravest.items()
+            if one is not None
         ]
 
     def values(self) -> Mapping[str, str]:
@@ -206,13 +219,14 @@ class PerceptionLoop:
                 'active' if enabled else PAUSED,
                 self._said.get(camera.name, ()) if enabled else (),
                 camera.values(),
+                camera.snapshot,
+                camera.newest_age_s,
             )
             for camera in self.cameras
             if camera.name and self._worker is not None
         ]
 
     def _age_s(self, stamp_ns: int) -> float:
-        """Seconds since a stamp, by the node's clock; NaN for a frame without one."""
-        if stamp_ns == 0:
-            return math.nan
-        return float((self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9)
+        """Seconds since a stamp, by the node's clock; NaN where one of the two is not there."""
+        now_ns = self._node.get_clock().now().nanoseconds
+        return float((now_ns - stamp_ns) * 1e-9) if stamp_ns and now_ns else math.nan

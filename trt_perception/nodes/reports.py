@@ -10,12 +10,18 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from trt_perception.errors import FrameError
+from trt_perception.monitoring.gpu_state import GpuState
+from trt_perception.monitoring.machine_watch import Machine
+from trt_perception.monitoring.process_state import ProcessState
 from trt_perception.msg import PipelineStats, StageLatency
 from trt_perception.nodes.health import OK, Condition
+from trt_perception.nodes.thresholds import worst
 from trt_perception.pipeline.statistics import Snapshot
 
 FAILURES = frozenset((*FrameError.CAUSES, 'inference', 'model_output', 'internal'))
 """Causes of drops which mean that a frame could not be used; the others were choices."""
+
+_MIB = 1 << 20
 
 _LEVELS = (
     DiagnosticStatus.OK,
@@ -71,13 +77,23 @@ class Report:
         subject: what it is; the name of the node goes before it.
         state: in words; the text where there is no condition.
         conditions: what is to be said.
-        values: figures.
+        values: figures, in words.
+        snapshot: counters and latencies, as numbers; None where there are none.
+        newest_age_s: from the stamp of the newest image to its result; NaN before the first.
     """
 
     subject: str
     state: str
     conditions: Sequence[Condition]
     values: Mapping[str, str]
+    snapshot: Snapshot | None = None
+    newest_age_s: float = math.nan
+
+    @property
+    def level(self) -> int:
+        """Of the worst condition."""
+        gravest = worst(self.conditions)
+        return OK if gravest is None else gravest.level
 
 
 def diagnostics_message(stamp: Time, node: str, reports: Sequence[Report]) -> DiagnosticArray:
@@ -89,10 +105,9 @@ def diagnostics_message(stamp: Time, node: str, reports: Sequence[Report]) -> Di
 
 def _status(node: str, report: Report) -> DiagnosticStatus:
     """The worst level, and the texts of all conditions."""
-    level = max((condition.level for condition in report.conditions), default=OK)
-    ordered = sorted(report.conditions, key=lambda condition: -condition.level)
+    ordered = sorted(report.conditions, key=lambda condition: -condition.rank)
     return DiagnosticStatus(
-        level=_LEVELS[level],
+        level=_LEVELS[report.level],
         name=f'{node}: {report.subject}',
         message='; '.join(condition.text for condition in ordered) or report.state,
         values=[KeyValue(key=key, value=value) for key, value in report.values.items()],
@@ -125,6 +140,39 @@ def pipeline_values(snapshot: Snapshot, newest_age_s: float, latest: str) -> dic
     }
     if math.isfinite(newest_age_s):
         values['age of the newest result'] = f'{newest_age_s * 1e3:.1f} ms'
+    return values
+
+
+def machine_values(machine: Machine) -> dict[str, str]:
+    """How busy and full process and GPU are, for /diagnostics; what is not known is left out."""
+    return {
+        **(_process_values(machine.process) if machine.process else {}),
+        **(_gpu_values(machine.gpu) if machine.gpu else {}),
+    }
+
+
+def _process_values(process: ProcessState) -> dict[str, str]:
+    return {
+        'CPU': f'{process.cpu:.0%} of a core',
+        'CPU of the machine': f'{process.machine_cpu:.0%}',
+        'RSS': f'{process.rss_bytes / _MIB:.0f} MiB',
+        'threads': str(process.threads),
+        'open files': str(process.handles),
+    }
+
+
+def _gpu_values(gpu: GpuState) -> dict[str, str]:
+    values = {'GPU': gpu.name}
+    if gpu.utilisation is not None:
+        values['GPU utilisation'] = f'{gpu.utilisation:.0%}'
+    if gpu.memory_used_bytes is not None:
+        of = f' of {gpu.memory_total_bytes / _MIB:.0f}' if gpu.memory_total_bytes else ''
+        values['GPU memory'] = f'{gpu.memory_used_bytes / _MIB:.0f}{of} MiB'
+    if gpu.temperature_c is not None:
+        values['GPU temperature'] = f'{gpu.temperature_c:.0f} °C'
+    if gpu.power_w is not None:
+        of = f' of {gpu.power_limit_w:.0f}' if gpu.power_limit_w else ''
+        values['GPU power'] = f'{gpu.power_w:.1f}{of} W'
     return values
 
 

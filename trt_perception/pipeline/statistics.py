@@ -20,6 +20,9 @@ PAUSED = 'paused'
 STALE = 'stale'
 """Cause of a drop: it was older than `max_age` before any work was spent on it."""
 
+SINCE_STAMP = 'since_stamp'
+"""What is timed as the last stage: from the camera's stamp to the publication of the result."""
+
 
 @dataclass(frozen=True)
 class StageLatency:

@@ -1,0 +1,118 @@
+"""From which figures on a node is not well."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from trt_perception.monitoring.gpu_state import GpuState
+from trt_perception.nodes.health import ERROR, OK, STALE, WARN, Condition
+from trt_perception.nodes.thresholds import Drops, RecentDrops, Thresholds, worst
+from trt_perception.pipeline.statistics import PAUSED, PipelineStatistics
+
+NONE = Drops()
+LIMITS = Thresholds(latency_s=0.1, drop_share=0.5, stale_after_s=5.0, temperature_c=85.0)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def figures(stages_ms: dict[str, float], frames: int = 1):
+    statistics = PipelineStatistics()
+    for _ in range(frames):
+        statistics.frame_out(stages_ms, 1)
+    return statistics.snapshot()
+
+
+def texts(limits: Thresholds, snapshot, drops: Drops = NONE) -> list[str]:
+    found = limits.of_figures(snapshot, drops)
+    assert all(condition.level == WARN for condition in found)
+    return [condition.text for condition in found]
+
+
+def test_nothing_has_happened():
+    assert texts(LIMITS, figures({}, 0)) == []
+    assert LIMITS.of_gpu(None) == []
+    assert worst([]) is None
+
+
+def test_a_late_result_is_a_warning():
+    assert texts(LIMITS, figures({'since_stamp': 99.0})) == []
+    [text] = texts(LIMITS, figures({'since_stamp': 101.0, 'total': 1.0}))
+    assert text.startswith('results come 101 ms after the stamp')
+    assert 'warn_latency is 100 ms' in text
+
+
+def test_without_stamps_the_time_since_the_arrival_counts():
+    assert texts(LIMITS, figures({'total': 99.0})) == []
+    assert len(texts(LIMITS, figures({'total': 101.0}))) == 1
+
+
+def test_a_stamp_of_another_clock_is_no_latency():
+    assert texts(LIMITS, figures({'since_stamp': 1.7e12})) == []
+    assert texts(LIMITS, figures({'since_stamp': -1.7e12})) == []
+
+
+@pytest.mark.parametrize(
+    ('cause', 'remedy'),
+    [('replaced', 'slower than the camera'), ('lost', 'doctor'), ('empty', 'latest error')],
+)
+def test_dropped_images_are_a_warning_with_a_remedy(cause, remedy):
+    assert texts(LIMITS, figures({}), Drops(0.5, cause)) == []
+    [text] = texts(LIMITS, figures({}), Drops(0.62, cause))
+    assert text.startswith('62% of the images of the last 10 s gave no result')
+    assert cause in text
+    assert remedy in text
+
+
+def test_zero_turns_a_threshold_off():
+    off = Thresholds()
+    assert texts(off, figures({'since_stamp': 9e5}), Drops(1.0, 'empty')) == []
+    assert off.of_gpu(GpuState('a GPU', temperature_c=200.0)) == []
+
+
+def test_a_hot_gpu_is_a_warning_and_one_that_says_nothing_is_not():
+    assert LIMITS.of_gpu(GpuState('a GPU')) == []
+    assert LIMITS.of_gpu(GpuState('a GPU', temperature_c=84.9)) == []
+    [condition] = LIMITS.of_gpu(GpuState('a GPU', temperature_c=85.0))
+    assert condition.level == WARN
+    assert '85 °C' in condition.text
+
+
+def test_only_drops_of_the_last_seconds_count():
+    clock, statistics = Clock(), PipelineStatistics()
+    recent = RecentDrops(clock)
+    assert math.isnan(recent.note(statistics.snapshot()).share)
+    statistics.frame_dropped('replaced', 60)
+    statistics.frame_dropped('lost', 20)
+    for _ in range(20):
+        statistics.frame_out({}, 1)
+    assert recent.note(statistics.snapshot()) == Drops(0.8, 'replaced')
+    for _ in range(12):
+        clock.now += 1.0
+        statistics.frame_out({}, 1)
+        latest = recent.note(statistics.snapshot())
+    assert latest == Drops(0.0, '')
+
+
+def test_few_images_and_paused_ones_say_nothing():
+    statistics = PipelineStatistics()
+    recent = RecentDrops(Clock())
+    recent.note(statistics.snapshot())
+    statistics.frame_dropped(PAUSED, 100)
+    statistics.frame_dropped('empty', 4)
+    assert math.isnan(recent.note(statistics.snapshot()).share)
+    statistics.frame_dropped('empty')
+    assert recent.note(statistics.snapshot()) == Drops(1.0, 'empty')
+
+
+def test_an_error_outdoes_silence_and_silence_a_warning():
+    said = {level: Condition(level, '') for level in (OK, WARN, STALE, ERROR)}
+    assert worst([said[STALE], said[ERROR], said[WARN]]) is said[ERROR]
+    assert worst([said[WARN], said[STALE], said[OK]]) is said[STALE]

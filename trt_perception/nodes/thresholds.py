@@ -1,0 +1,134 @@
+"""From which figures on a node is not well. Needs no ROS to be imported."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from trt_perception.monitoring.gpu_state import GpuState
+from trt_perception.nodes.health import WARN, Condition
+from trt_perception.nodes.stamp_watch import OTHER_CLOCK_S
+from trt_perception.pipeline.statistics import (
+    LOST,
+    PAUSED,
+    REPLACED,
+    SINCE_STAMP,
+    STALE,
+    Snapshot,
+)
+
+RECENT_S = 10.0
+"""Seconds over which drops are looked at."""
+
+_FEWEST = 5
+"""Images within these seconds of which a share means something."""
+
+_REMEDIES = {
+    REPLACED: 'the network is slower than the camera; a faster precision or a smaller model '
+    'keeps up, or let the camera send fewer images',
+    LOST: '`trt_perception doctor --transport` says what to change',
+    STALE: 'they are older than max_age when they arrive, or while the network is busy',
+}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What is still well; 0 turns a threshold off.
+
+    Attributes:
+        latency_s: median seconds from the stamp of an image to its result.
+        drop_share: share of the images of the last `RECENT_S` that gave no result, 0..1.
+        stale_after_s: seconds without an image.
+        temperature_c: of the GPU, degrees Celsius.
+    """
+
+    latency_s: float = 0.0
+    drop_share: float = 0.0
+    stale_after_s: float = 0.0
+    temperature_c: float = 0.0
+
+    def of_figures(self, snapshot: Snapshot, drops: Drops) -> list[Condition]:
+        """What is to be said of a camera's figures."""
+        texts = (self._late(snapshot), self._dropped(drops))
+        return [Condition(WARN, text) for text in texts if text]
+
+    def of_gpu(self, gpu: GpuState | None) -> list[Condition]:
+        """What is to be said of the GPU; nothing where it does not tell its temperature."""
+        degrees = None if gpu is None else gpu.temperature_c
+        if not self.temperature_c or degrees is None or degrees < self.temperature_c:
+            return []
+        return [
+            Condition(
+                WARN,
+                f'the GPU has {degrees:.0f} °C, warn_temperature is {self.temperature_c:.0f} °C: '
+                'it will soon slow itself down',
+            )
+        ]
+
+    def _late(self, snapshot: Snapshot) -> str:
+        medians = {stage.stage: stage.p50_ms for stage in snapshot.stages}
+        latency_ms = medians.get(SINCE_STAMP, medians.get('total', math.nan))
+        # Hours are no latency but another clock, which is said elsewhere.
+        if not self.latency_s * 1e3 < latency_ms < OTHER_CLOCK_S * 1e3 or not self.latency_s:
+            return ''
+        return (
+            f'results come {latency_ms:.0f} ms after the stamp of their image (median), '
+            f'warn_latency is {self.latency_s * 1e3:.0f} ms'
+        )
+
+    def _dropped(self, drops: Drops) -> str:
+        if not self.drop_share or not drops.share > self.drop_share:  # NaN is too few to say
+            return ''
+        remedy = _REMEDIES.get(drops.cause, 'the latest error says why')
+        return (
+            f'{drops.share:.0%} of the images of the last {RECENT_S:.0f} s gave no result, most '
+            f'of them {drops.cause}: {remedy} (warn_drop_share is {self.drop_share:.0%})'
+        )
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Images that gave no result lately.
+
+    Attributes:
+        share: of all that came, 0..1; NaN where too few came.
+        cause: of most of them; '' where there is none.
+    """
+
+    share: float = math.nan
+    cause: str = ''
+
+
+class RecentDrops:
+    """Tells from counters that only grow what was dropped in the last seconds. For one thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start from zero; `clock` gives seconds and never goes back."""
+        self._clock = clock
+        self._seen: deque[tuple[float, Snapshot]] = deque()
+
+    def note(self, snapshot: Snapshot) -> Drops:
+        """Look at the counters, about once a second. What was paused counts as no drop."""
+        now = self._clock()
+        self._seen.append((now, snapshot))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - RECENT_S:
+            self._seen.popleft()
+        before = self._seen[0][1]
+        lately = {
+            cause: count - before.drops.get(cause, 0)
+            for cause, count in snapshot.drops.items()
+            if cause != PAUSED
+        }
+        dropped = sum(lately.values())
+        came = dropped + snapshot.frames_out - before.frames_out
+        if came < _FEWEST:
+            return Drops()
+        return Drops(dropped / came, max(lately, key=lately.__getitem__) if dropped else '')
+
+
+def worst(conditions: Sequence[Condition]) -> Condition | None:
+    """The one that counts; None of none. What is broken outdoes what is silent."""
+    return max(conditions, key=lambda condition: condition.rank, default=None)
