@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,9 @@ from trt_perception.sources.opening import open_source  # noqa: E402
 SIZE = (1920, 1080)
 CAMERAS = 8
 COUNT = 300
+FRAMES = 100_000
+"""Of random sizes."""
+
 EACH = 150
 """Frames of each camera that has a network of its own."""
 SHIPPED = ('street_detect', 'street_instance', 'street_semantic')
@@ -97,6 +100,16 @@ def opened(name: str, folder: Path, *, overlap: bool = False) -> Iterator[Percep
         pipeline.close()
 
 
+def in_frame_memory(pipeline: PerceptionPipeline, frames: list[Frame]) -> list[Frame]:
+    """The frames where a camera could have written them: in memory of the pipeline's."""
+    moved = []
+    for frame in frames:
+        memory = pipeline.frame_memory(frame.data.size)
+        memory[:] = frame.data
+        moved.append(replace(frame, data=memory))
+    return moved
+
+
 # Steps: each takes the networks' names and a folder, and yields what it has measured.
 
 
@@ -106,6 +119,7 @@ def frame_latency(names: list[str], folder: Path) -> Iterator[dict[str, Any]]:
     for name in names:
         with opened(name, folder) as pipeline:
             timing = time_frames(pipeline, frames, count=COUNT, warm_up=30)
+            locked = time_frames(pipeline, in_frame_memory(pipeline, frames), count=COUNT)
             found = pipeline.process([frames[0]])[0].result
             yield {
                 'network': name,
@@ -114,6 +128,8 @@ def frame_latency(names: list[str], folder: Path) -> Iterator[dict[str, Any]]:
                 'bare': asdict(timing.network),
                 'over_ms': timing.over_network_ms,
                 'p99_over_median': timing.whole.p99_ms / timing.whole.p50_ms,
+                'page-locked frame': asdict(locked.whole),
+                'page-locked over_ms': locked.over_network_ms,
                 'stages': {stage.stage: stage.p50_ms for stage in timing.stages},
             }
 
@@ -205,6 +221,9 @@ def cameras(names: list[str], folder: Path) -> Iterator[dict[str, Any]]:
         gc.collect()
         with opened(name, folder, overlap=True) as pipeline:
             rate = frames_per_second(pipeline, frames, batch=CAMERAS, count=100)
+            moved = in_frame_memory(pipeline, frames)
+            locked = frames_per_second(pipeline, moved, batch=CAMERAS, count=100)
+            del moved
             used = before - pipeline.runtime.owner.call(lambda gpu: gpu.room.free)
             own = asdict(pipeline.memory)
         bare = CAMERAS * 1e3 / alone.network.p50_ms
@@ -214,6 +233,8 @@ def cameras(names: list[str], folder: Path) -> Iterator[dict[str, Any]]:
             'frames_per_second': rate,
             'bare_frames_per_second': bare,
             'share_of_bare': rate / bare,
+            'page-locked frames_per_second': locked,
+            'page-locked share_of_bare': locked / bare,
             'latency': asdict(alone.whole),
             'device_bytes': used,
             'pipeline_bytes': own,
@@ -275,7 +296,7 @@ def camera_memory(names: list[str], folder: Path) -> Iterator[dict[str, Any]]:
             yield {'network': name, 'added_bytes': added, 'mean': (room[0] - room[-1]) / 7}
 
 
-def random_sizes(names: list[str], folder: Path, seconds: float = 45) -> Iterator[dict[str, Any]]:
+def random_sizes(names: list[str], folder: Path, seconds: float = 62) -> Iterator[dict[str, Any]]:
     """Frames of random sizes: device and host memory stay where they are."""
     import psutil
 
@@ -287,26 +308,34 @@ def random_sizes(names: list[str], folder: Path, seconds: float = 45) -> Iterato
             marks = []
             count, end = 0, time.monotonic() + seconds
             pipeline.process([Frame(data, SIZE[1], SIZE[0], SIZE[0] * 3, 'bgr8')])
-            while time.monotonic() < end:
-                if count % 2000 == 0:
+            while time.monotonic() < end and count < FRAMES:
+                if count % 5000 == 0:
                     gc.collect()
                     free = pipeline.runtime.owner.call(lambda gpu: gpu.room.free)
                     marks.append((count, free, process.memory_info().rss))
                 width, height = (int(rng.integers(1, most + 1)) for most in SIZE)
                 pipeline.process([Frame(data, height, width, width * 3, 'bgr8')])
                 count += 1
-            yield {'network': name, 'frames': count, 'frames_free_rss': marks}
+            free = [mark[1] for mark in marks[1:]] or [0]
+            rss = [mark[2] for mark in marks[1:]] or [0]
+            yield {
+                'network': name,
+                'frames': count,
+                'device_bytes_moved': max(free) - min(free),
+                'host_bytes_moved': max(rss) - min(rss),
+                'frames_free_rss': marks,
+            }
 
 
 STEPS: dict[str, tuple[Callable[..., Iterator[dict[str, Any]]], tuple[str, ...], int]] = {
-    'latency of shipped networks': (frame_latency, SHIPPED, 60),
-    'latency of sized networks': (frame_latency, SIZED, 90),
-    'onnxruntime used plainly': (plain_onnxruntime, ('n_detect_fp32', 'm_detect_fp32'), 40),
-    'ultralytics': (ultralytics_predict, ('n_detect_fp32', 'm_detect_fp32', 'n_instance_fp32'), 60),
-    'cameras': (cameras, ('street_detect', 'n_detect_fp16', 'm_detect_fp16'), 80),
-    'memory of cameras': (camera_memory, ('street_detect', 'n_detect_fp16'), 40),
-    'random sizes': (random_sizes, ('street_detect',), 65),
-    'torch': (torch_network, ('n_detect_fp16', 'm_detect_fp16'), 100),
+    'latency of shipped networks': (frame_latency, SHIPPED, 40),
+    'latency of sized networks': (frame_latency, SIZED, 75),
+    'cameras': (cameras, ('street_detect', 'n_detect_fp16', 'm_detect_fp16'), 70),
+    'ultralytics': (ultralytics_predict, ('n_detect_fp32', 'm_detect_fp32', 'n_instance_fp32'), 45),
+    'onnxruntime used plainly': (plain_onnxruntime, ('n_detect_fp32', 'm_detect_fp32'), 30),
+    'random sizes': (random_sizes, ('street_detect',), 75),
+    'memory of cameras': (camera_memory, ('street_detect', 'n_detect_fp16'), 30),
+    'torch': (torch_network, ('n_detect_fp16', 'm_detect_fp16'), 70),
 }
 """What is measured, with which networks, and how many seconds it may take."""
 
@@ -339,19 +368,19 @@ def run_step(name: str, folder: Path) -> None:
         print(json.dumps(result, default=str), flush=True)
 
 
-def measured(name: str, folder: Path) -> dict[str, Any]:
+def measured(name: str, folder: Path, limit: float) -> dict[str, Any]:
     """Run a step in a process of its own."""
     command = [sys.executable, __file__, '--step', name, '--folder', str(folder)]
     began = time.monotonic()
     with open(folder / 'errors.txt', 'w+') as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
-            output, _ = process.communicate(timeout=STEPS[name][2])
+            output, _ = process.communicate(timeout=limit)
             ended = f'exit status {process.returncode}' if process.returncode else ''
         except subprocess.TimeoutExpired:
             process.kill()
             output, _ = process.communicate()
-            ended = f'stopped after {STEPS[name][2]} s'
+            ended = f'stopped after {limit:.0f} s'
         errors.seek(0)
         said = errors.read().strip()[-600:] if ended else ''
     results = [json.loads(line) for line in output.splitlines() if line.startswith('{')]
@@ -406,7 +435,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=HERE / 'results' / 'gpu_frame.json')
     parser.add_argument('--only', nargs='*', help='steps; default all')
-    parser.add_argument('--limit', type=float, default=350, help='seconds in all')
+    parser.add_argument(
+        '--limit', type=float, default=330, help='seconds in all; no step begins later'
+    )
     parser.add_argument('--step', choices=list(STEPS), help=argparse.SUPPRESS)
     parser.add_argument('--folder', type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -426,7 +457,8 @@ def main() -> int:
             if time.monotonic() > end:
                 document['steps'][name] = {'results': [], 'ended': 'no time left', 'said': ''}
                 continue
-            document['steps'][name] = measured(name, Path(folder))
+            seconds = min(STEPS[name][2], end - time.monotonic())
+            document['steps'][name] = measured(name, Path(folder), seconds)
             arguments.out.write_text(json.dumps(document, indent=1, default=str) + '\n')
             arguments.out.with_suffix('.md').write_text(as_markdown(document))
     return 0
