@@ -55,7 +55,7 @@ def test_faces_need_no_class_names(case):
         assert (told.chosen.family, told.chosen.task) == (case.family, case.task)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(5, 40), st.integers(5, 40)),
     st.integers(1, 400),

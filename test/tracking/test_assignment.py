@@ -37,7 +37,7 @@ def test_nothing_to_pair(shape):
     assert (len(rows), len(columns)) == (0, 0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(LIKENESS, st.sampled_from([0.0, 0.1, 0.5]))
 def test_no_other_pairs_are_better(likeness, least):
     rows, columns = assign(likeness, least)
@@ -54,7 +54,7 @@ def test_a_bad_pair_takes_no_good_partner_away():
     assert (rows.tolist(), columns.tolist()) == ([0], [0])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(BOXES, BOXES)
 def test_overlaps_are_counted_pixels(first, second):
     first[:, 2:] += first[:, :2]

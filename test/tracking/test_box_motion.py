@@ -80,7 +80,7 @@ def test_no_boxes():
     assert motion.boxes.shape == (0, 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CORNERS, SIZES, STEPS)
 def test_equals_the_filter_of_eight_numbers(corner, size, steps):
     box = box_of(corner, size)
@@ -114,7 +114,7 @@ def test_equals_the_filter_of_eight_numbers(corner, size, steps):
         assert np.abs(off).max() <= 1e-9 * scale  # nothing couples the four
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIZES, st.floats(0.001, 3), st.floats(0.001, 3))
 def test_two_short_times_are_one_long_one(size, first, second):
     once, twice = BoxMotion(), BoxMotion()
@@ -129,7 +129,7 @@ def test_two_short_times_are_one_long_one(size, first, second):
     assert twice.speed_variance == pytest.approx(once.speed_variance)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIZES, STEPS)
 def test_the_uncertainty_stays_possible(size, steps):
     """A covariance matrix has no negative eigenvalue; seeing makes surer."""

@@ -157,7 +157,7 @@ def test_objects_of_two_classes_that_cross_never_swap(kind):
         assert ids_of(following, *rows, at=1 + step / 15) == [1, 2]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from(KINDS))
 def test_an_id_never_changes_its_class_and_is_never_given_twice(seed, kind):
     following = tracker(kind)
