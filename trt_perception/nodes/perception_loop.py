@@ -127,9 +127,10 @@ class PerceptionLoop:
                 self._failed(camera, error)
         outcomes = self._pipeline.process_each([frame for _, _, frame in usable])
         for (camera, arrival, _), outcome in zip(usable, outcomes, strict=True):
+            if isinstance(outcome, Exception):  # raised here, it would keep its frame in a circle
+                self._failed(camera, outcome)
+                continue
             try:
-                if isinstance(outcome, Exception):
-                    raise outcome
                 self._publish(camera, arrival, outcome, taken_s)
             except Exception as error:  # of one camera: the others' results are good
                 self._failed(camera, error)
