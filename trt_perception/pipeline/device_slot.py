@@ -20,6 +20,9 @@ from trt_perception.kernels.letterbox import DeviceImage
 
 _ALIGNMENT = 256
 
+_WORTH_LENDING = 1 << 18
+"""Bytes from which on lending memory costs less than a copy."""
+
 
 class Streams:
     """Where a batch is copied in, worked on and copied out.
@@ -118,7 +121,7 @@ class Slot:
         Returns:
             uint8 [nbytes]; the head is valid after `done`.
         """
-        host = self._results.lend(nbytes)
+        host = self._results.lend(nbytes) if nbytes >= _WORTH_LENDING else None
         if host is None:
             host = self._buffers.pinned(f'results, slot {self._number}', nbytes)
         self.leaving.record(stream)
@@ -138,7 +141,8 @@ class Slot:
 
     def kept(self, host: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What `copy_out` gave, in memory that results may go on looking at."""
-        return host if self._results.holds(host) else host.copy()
+        lent = len(host) >= _WORTH_LENDING and self._results.holds(host)
+        return host if lent else host.copy()
 
     def stages_ms(self) -> dict[str, float]:
         """Milliseconds of each stage on the GPU, after `done`."""
