@@ -1,6 +1,7 @@
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from networks import write_constant_network, write_detector
 from trt_perception.errors import (
@@ -146,3 +147,37 @@ def test_batches_of_any_order_of_lengths(pipeline):
     for length in (1, 4, 2, 1, 3):
         outcomes = pipeline.process([frame(64, 48)] * length)
         assert [len(outcome.result) for outcome in outcomes] == [2] * length
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float32])
+def test_a_network_that_answers_nan_is_refused_when_it_is_opened(tmp_path, dtype):
+    output = np.zeros((6, 21), dtype)
+    output[5, 3] = np.nan
+    metadata = {'names': "['car', 'dog']"}
+    path = write_constant_network(tmp_path / 'net.onnx', {'output0': output}, metadata=metadata)
+    with pytest.raises(ModelOutputError, match=r'net\.onnx.*output0.*1 of 126 numbers.*NaN'):
+        open_pipeline(path)
+
+
+def test_infinite_numbers_and_whole_ones_are_no_nan(tmp_path):
+    output = np.zeros((6, 21), np.float32)
+    output[0, 3] = np.inf
+    more = np.array([1, 2])
+    outputs = {'output0': output, 'steps': more}
+    write_constant_network(tmp_path / 'net.onnx', outputs)
+    yaml = tmp_path / 'net.yaml'
+    yaml.write_text('onnx: net.onnx\nfamily: yolov8\nclasses: [car, dog]')
+    open_pipeline(yaml).close()
+
+
+def test_answers_for_another_number_of_images_are_refused_when_it_is_opened(tmp_path):
+    outputs = {'output0': np.zeros((6, 21), np.float32)}
+    path = write_constant_network(tmp_path / 'net.onnx', outputs)
+    model = onnx.load(path)
+    value = next(w for w in model.graph.initializer if w.name == 'output0_value')
+    value.CopyFrom(numpy_helper.from_array(np.zeros((4, 6, 21), np.float32), value.name))
+    onnx.save(model, path)
+    yaml = tmp_path / 'net.yaml'
+    yaml.write_text('onnx: net.onnx\nfamily: yolov8\nclasses: [car, dog]')
+    with pytest.raises(ModelOutputError, match=r'\[4, 6, 21\].*1 image'):
+        open_pipeline(yaml)

@@ -214,6 +214,10 @@ class DevicePipeline(PerceptionPipeline):
             self._recover(error)
             raise
 
+    def warm_up(self) -> None:
+        """See `PerceptionPipeline.warm_up`. Outputs stay where they are: gates look for NaN."""
+        self.process([self._grey_frame()])
+
     def leave_network(self) -> None:
         """Free everything on the GPU but the network, for another pipeline to use it."""
         self._tear_down()

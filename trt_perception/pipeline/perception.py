@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_perception.decoding.first_answer import check_first_answer
 from trt_perception.decoding.protocol import Decoder
 from trt_perception.decoding.registry import decoder_for, side_inputs_for
 from trt_perception.errors import (
@@ -26,9 +27,9 @@ from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import to_bgr
-from trt_perception.preprocessing.letterbox import Preprocessor
+from trt_perception.preprocessing.letterbox import Letterbox, Preprocessor
 from trt_perception.results import DecodeSettings, Result
-from trt_perception.runtime.protocol import Runtime
+from trt_perception.runtime.protocol import Runtime, Tensors
 from trt_perception.runtime.selection import BackendChoice, open_runtime
 from trt_perception.runtime.side_inputs import fed
 
@@ -98,9 +99,7 @@ class PerceptionPipeline:
         """
         self.spec = spec
         self.choice = choice
-        self.settings = DecodeSettings(
-            spec.thresholds.score, spec.thresholds.iou, spec.thresholds.max_detections
-        )
+        self.settings = default_settings(spec)
         self.runtime = fed(runtime, side_inputs_for(spec, runtime.inputs))
         self._input_dtype = _check_input(spec, self.runtime)
         self._decoder: Decoder = decoder_for(spec, runtime.outputs)
@@ -162,6 +161,15 @@ class PerceptionPipeline:
 
     def _look(self, images: Sequence[Any], watch: Stopwatch) -> list[Perceived]:
         """The way of images of any sizes, uint8 [H, W, 3] BGR, through the network."""
+        letterboxes, outputs = self._infer(images, watch)
+        results = self._decoder.decode(outputs, letterboxes, self.settings)
+        watch.lap('decode')
+        return [Perceived(r, i, dict(watch.laps_ms)) for r, i in zip(results, images, strict=True)]
+
+    def _infer(
+        self, images: Sequence[NDArray[np.uint8]], watch: Stopwatch
+    ) -> tuple[list[Letterbox], Tensors]:
+        """Where each image was placed, and what the network answers."""
         if len(self._tensor) < len(images):
             self._tensor = self._allocate(len(images))
         batch = self._tensor[: len(images)]
@@ -169,9 +177,7 @@ class PerceptionPipeline:
         watch.lap('preprocess')
         outputs = self.runtime.infer({self.runtime.inputs[0].name: batch})
         watch.lap('infer')
-        results = self._decoder.decode(outputs, letterboxes, self.settings)
-        watch.lap('decode')
-        return [Perceived(r, i, dict(watch.laps_ms)) for r, i in zip(results, images, strict=True)]
+        return letterboxes, outputs
 
     def set_class_filter(self, names: Sequence[str]) -> None:
         """Keep only the classes of these names; an empty sequence keeps all.
@@ -185,9 +191,12 @@ class PerceptionPipeline:
         """Look at one grey frame, so that the first real one finds everything allocated.
 
         Raises:
-            InferenceError, ModelOutputError: the network does not run or decode.
+            InferenceError: the network does not run.
+            ModelOutputError: what it answers cannot be decoded; see `check_first_answer`.
         """
-        self.process([self._grey_frame()])
+        letterboxes, outputs = self._infer([to_bgr(self._grey_frame())], Stopwatch())
+        check_first_answer(self.spec, outputs)
+        self._decoder.decode(outputs, letterboxes, self.settings)
 
     def close(self) -> None:
         """Free the network."""
@@ -200,6 +209,12 @@ class PerceptionPipeline:
     def _allocate(self, batch: int) -> NDArray[Any]:
         width, height = self.spec.input.size
         return np.empty((batch, 3, height, width), self._input_dtype)
+
+
+def default_settings(spec: ModelSpec) -> DecodeSettings:
+    """What a model is decoded with unless somebody wants something else."""
+    limits = spec.thresholds
+    return DecodeSettings(limits.score, limits.iou, limits.max_detections)
 
 
 def _converted(frame: Frame) -> NDArray[np.uint8] | FrameError:
