@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from std_msgs.msg import Header
 
@@ -16,7 +16,7 @@ from trt_perception.nodes.health import Condition, Health
 from trt_perception.nodes.parameter_table import InferenceParameters
 from trt_perception.nodes.reports import pipeline_values
 from trt_perception.nodes.thresholds import RecentDrops, Thresholds
-from trt_perception.pipeline.perception import Perceived
+from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import PipelineStatistics, Snapshot
 
 _NAME = re.compile(r'[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*')
@@ -36,6 +36,15 @@ class Outputs(ABC):
         Returns:
             Milliseconds of the stages that this took.
         """
+
+
+class Publishing(Protocol):
+    """What outputs need of whoever publishes for them: a node, or a bag that is written."""
+
+    pipeline: PerceptionPipeline | None
+    class_ids: tuple[str, ...]
+
+    def output(self, kind: type, topic: str) -> Any: ...
 
 
 class Tallied(Protocol):

@@ -9,7 +9,7 @@ from vision_msgs.msg import Classification as ClassificationMessage
 
 from trt_perception.model_spec import Task
 from trt_perception.msg import Embeddings
-from trt_perception.nodes.camera_input import Outputs
+from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.messages import classification_message, embeddings_message
 from trt_perception.nodes.parameter_table import ClassifyParameters
@@ -41,7 +41,7 @@ class ClassifyNode(InferenceNode[ClassifyParameters]):
 class ClassifyOutputs(Outputs):
     """What the images of one camera show as a whole."""
 
-    def __init__(self, node: ClassifyNode, task: Task, prefix: str) -> None:
+    def __init__(self, node: Publishing, task: Task, prefix: str) -> None:
         """Create the publisher."""
         self._node = node
         if task == 'embed':

@@ -10,7 +10,7 @@ from vision_msgs.msg import Detection2DArray
 
 from trt_perception.model_spec import Task
 from trt_perception.msg import Embeddings, KeyPoints2DArray
-from trt_perception.nodes.camera_input import Outputs
+from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.key_point_messages import KeyPointMessages
 from trt_perception.nodes.messages import embeddings_message
@@ -48,7 +48,7 @@ class DetectNode(InferenceNode[DetectParameters]):
 class DetectOutputs(Outputs):
     """The objects in the images of one camera."""
 
-    def __init__(self, node: DetectNode, task: Task, prefix: str) -> None:
+    def __init__(self, node: Publishing, task: Task, prefix: str) -> None:
         """Create the publishers."""
         assert node.pipeline is not None
         self._node = node

@@ -30,10 +30,10 @@ from trt_perception.nodes.camera_input import (
 )
 from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.lifecycle import PerceptionNode
-from trt_perception.nodes.messages import label_info_message, vision_info_message
+from trt_perception.nodes.messages import label_info_message, label_threshold, vision_info_message
 from trt_perception.nodes.parameter_table import InferenceParameters
 from trt_perception.nodes.perception_loop import PerceptionLoop
-from trt_perception.nodes.reports import Engine, Report, stats_message
+from trt_perception.nodes.reports import Engine, Report, engine_of, stats_message
 from trt_perception.nodes.tasks import check_task
 from trt_perception.pipeline.perception import GpuUse, PerceptionPipeline
 from trt_perception.pipeline.tracked import TrackedCameras
@@ -231,17 +231,7 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def engine(self) -> Engine:
         """See `PerceptionNode`."""
-        if self.pipeline is None:
-            return Engine()
-        runtime = self.pipeline.runtime
-        return Engine(
-            self.pipeline.spec.name,
-            runtime.backend,
-            self.pipeline.choice.reason,
-            runtime.precision,
-            runtime.fingerprint,
-            self.pipeline.choice.verified,
-        )
+        return engine_of(self.pipeline)
 
     def conditions(self) -> Sequence[Condition]:
         """See `PerceptionNode`."""
@@ -297,7 +287,7 @@ class InferenceNode(PerceptionNode[Parameters]):
     def _publish_label_info(self) -> None:
         if self.pipeline is not None and self._label_info is not None:
             spec = self.pipeline.spec
-            threshold = 0.0 if spec.task == 'semantic' else self.pipeline.settings.score
+            threshold = label_threshold(spec, self.pipeline.settings)
             self._label_info.publish(label_info_message(spec, threshold, self._now()))
 
     def _apply(self, parameters: Parameters) -> None:

@@ -27,7 +27,7 @@ from trt_perception.model_spec import ModelSpec
 from trt_perception.msg import Embeddings
 from trt_perception.nodes.reports import Engine
 from trt_perception.results import Classification as ClassificationResult
-from trt_perception.results import Detections
+from trt_perception.results import DecodeSettings, Detections
 
 _CHANNELS = {'mono8': 1, 'mono16': 1, 'rgb8': 3, 'bgr8': 3}
 
@@ -174,6 +174,11 @@ def label_info_message(spec: ModelSpec, threshold: float, header: Header) -> Lab
         VisionClass(class_id=index, class_name=name) for index, name in enumerate(spec.class_names)
     ]
     return LabelInfo(header=header, class_map=classes, threshold=threshold)
+
+
+def label_threshold(spec: ModelSpec, settings: DecodeSettings) -> float:
+    """The score below which nothing is published; 0 where a model has no such threshold."""
+    return 0.0 if spec.task == 'semantic' else settings.score
 
 
 def vision_info_message(

@@ -14,11 +14,17 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
 
 from trt_perception.sources.bag_writer import BagWriter
+from trt_perception.model_store import PACKAGE
 
 _DEPTH = 100
 """Messages that may wait while the disk is slow."""
 
-_FOREIGN = ('vision_msgs',)
+_IMAGE_DEPTH = 15
+"""The same for images and masks. The middleware keeps the memory of as many as ever waited."""
+
+_IMAGES = (Image, CompressedImage)
+
+_FOREIGN = ('vision_msgs', PACKAGE)
 """Packages whose messages bags do not know by themselves."""
 
 
@@ -38,6 +44,14 @@ def message_definitions(package: str) -> dict[str, str]:
 
 
 class Recorder:
+def foreign_definitions() -> dict[str, str]:
+    """The .msg files, by type name, of what this package publishes and bags do not know."""
+    definitions: dict[str, str] = {}
+    for package in _FOREIGN:
+        definitions |= message_definitions(package)
+    return definitions
+
+
     """Subscribes topics and writes what arrives into a new bag.
 
     Attributes:
@@ -59,8 +73,7 @@ class Recorder:
         self._node = node
         self._bag = BagWriter(path, os.environ.get('ROS_DISTRO') or 'jazzy')
         self._subscriptions: list[Subscription] = []
-        for package in _FOREIGN:
-            self._bag.add_type_definitions(message_definitions(package))
+        self._bag.add_type_definitions(foreign_definitions())
 
     def record(
         self,

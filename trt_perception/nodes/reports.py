@@ -16,6 +16,7 @@ from trt_perception.monitoring.process_state import ProcessState
 from trt_perception.msg import PipelineStats, StageLatency
 from trt_perception.nodes.health import OK, Condition
 from trt_perception.nodes.thresholds import worst
+from trt_perception.pipeline.perception import PerceptionPipeline
 from trt_perception.pipeline.statistics import Snapshot
 
 FAILURES = frozenset((*FrameError.CAUSES, 'inference', 'model_output', 'internal'))
@@ -45,6 +46,23 @@ class Engine:
 
 def stats_message(
     stamp: Time, engine: Engine, snapshot: Snapshot, newest_age_s: float
+    variant: str = ''
+    moves: int = 0
+
+
+def engine_of(pipeline: PerceptionPipeline | None) -> Engine:
+    """What an open pipeline runs."""
+    if pipeline is None:
+        return Engine()
+    runtime = pipeline.runtime
+    return Engine(
+        pipeline.spec.name,
+        runtime.backend,
+        pipeline.choice.reason,
+        runtime.precision,
+        runtime.fingerprint,
+        pipeline.choice.verified,
+    )
 ) -> PipelineStats:
     """The message on ~/stats; see its definition for the meaning of each field."""
     message = PipelineStats(

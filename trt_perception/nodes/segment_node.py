@@ -11,7 +11,7 @@ from vision_msgs.msg import Detection2DArray
 from trt_perception.drawing.masks import color_mask
 from trt_perception.drawing.palette import class_colors
 from trt_perception.model_spec import Task
-from trt_perception.nodes.camera_input import Outputs
+from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.parameter_table import SegmentParameters
 from trt_perception.nodes.running import run
@@ -49,7 +49,7 @@ class SegmentNode(InferenceNode[SegmentParameters]):
 class ClassOutputs(Outputs):
     """The class of every pixel in the images of one camera."""
 
-    def __init__(self, node: SegmentNode, prefix: str) -> None:
+    def __init__(self, node: Publishing, prefix: str) -> None:
         """Create the publishers."""
         self._node = node
         self._mask = node.output(Image, f'{prefix}mask')
@@ -75,7 +75,7 @@ class ClassOutputs(Outputs):
 class ObjectOutputs(Outputs):
     """The objects in the images of one camera, with their pixels."""
 
-    def __init__(self, node: SegmentNode, prefix: str) -> None:
+    def __init__(self, node: Publishing, prefix: str) -> None:
         """Create the publishers."""
         self._node = node
         self._messages = DetectionBytes()

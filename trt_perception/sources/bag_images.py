@@ -61,7 +61,7 @@ class ImageBag(Closing):
             MissingDependencyError: the library rosbags is not installed.
         """
         self.path = path
-        self._reader = _opened(path)
+        self._reader = open_reader(path)
         self._closed = False
         self.message_count = int(self._reader.message_count)
         self.start_ns = int(self._reader.start_time) if self.message_count else 0
@@ -162,7 +162,7 @@ class ImageBag(Closing):
         return [c for c in self._reader.connections if c.topic in topics]
 
 
-def _opened(path: Path) -> AnyReader:
+def open_reader(path: Path) -> AnyReader:
     """An open reader of the bag.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,21 @@ import yaml
 
 from trt_perception.closing import Closing
 from trt_perception.errors import MissingDependencyError, OutputError
+
+
+@dataclass(frozen=True)
+class BagMessage:
+    """A serialised message for a bag.
+
+    Attributes:
+        topic: full name.
+        type_name: such as 'sensor_msgs/msg/Image'.
+        cdr: with its encapsulation header.
+    """
+
+    topic: str
+    type_name: str
+    cdr: bytes
 
 
 class BagWriter(Closing):
