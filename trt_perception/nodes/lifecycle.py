@@ -20,6 +20,7 @@ from trt_perception.errors import BuildCancelledError, PerceptionError
 from trt_perception.monitoring.machine_watch import MachineWatch
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
+from trt_perception.nodes.metrics import Metrics, Told
 from trt_perception.nodes.parameter_table import Parameters
 from trt_perception.nodes.parameters import DeclaredParameters
 from trt_perception.nodes.reports import (
@@ -83,6 +84,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         self.doing = ''
         self.stopping = threading.Event()
         self.machine = MachineWatch(REPORT_PERIOD_S)
+        self._metrics = Metrics()
         self._declared = DeclaredParameters(
             self,
             kind,
@@ -177,7 +179,9 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             'perception', values['state'], conditions, values, snapshot, self.newest_age_s
         )
         name = self.get_fully_qualified_name().lstrip('/')
-        self._diagnostics.publish(diagnostics_message(now, name, [node, *self.camera_reports()]))
+        reports = [node, *self.camera_reports()]
+        self._diagnostics.publish(diagnostics_message(now, name, reports))
+        self._metrics.tell(Told(f'/{name}', engine, reports, self.machine.newest))
 
     def close(self) -> None:
         """End the node's life in whatever state it is; the process may then end."""
@@ -193,10 +197,13 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
 
         def checked() -> None:
             self._declared.checked()
+            self._metrics.open(self.parameters.metrics_port)
+            if self._metrics.trouble:
+                self.get_logger().warning(self._metrics.trouble)
             with self._reporting():
                 self.configure()
 
-        return self._mended(self._attempt('configure', checked, self.cleanup))
+        return self._mended(self._attempt('configure', checked, self._free))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `activate`, with counters at zero."""
@@ -210,21 +217,25 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `cleanup`."""
-        return self._attempt('clean up', self.cleanup)
+        return self._attempt('clean up', self._free)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run what is left of `deactivate` and `cleanup`."""
         if state.label == 'active':
             self._attempt('deactivate', self.deactivate)
         if state.label in ('active', 'inactive'):
-            self._attempt('clean up', self.cleanup)
+            self._attempt('clean up', self._free)
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything, so that the node can be configured again."""
         self._attempt('deactivate', self.deactivate)
-        self._attempt('clean up', self.cleanup)
+        self._attempt('clean up', self._free)
         return TransitionCallbackReturn.SUCCESS
+
+    def _free(self) -> None:
+        self._metrics.close()
+        self.cleanup()
 
     def _mended(self, done: TransitionCallbackReturn) -> TransitionCallbackReturn:
         if done is TransitionCallbackReturn.SUCCESS:
@@ -323,5 +334,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             fault = self.health.condition()
             return [fault] if fault and fault.level == ERROR else []
         ours = [Condition(OK, self._state_in_words()), *self.conditions()]
+        if self._metrics.trouble:
+            ours.append(Condition(WARN, self._metrics.trouble))
         failing = self.health.condition()
         return [failing, *ours] if failing else ours

@@ -65,6 +65,16 @@ class NodeParameters(msgspec.Struct, frozen=True, kw_only=True):
             change=START,
         ),
     ] = True
+    metrics_port: Annotated[
+        int,
+        about(
+            'Port of 127.0.0.1 on which Prometheus can ask for the figures; 0 for none. Every '
+            'node needs its own.',
+            change=UNCONFIGURED,
+            ge=0,
+            le=65535,
+        ),
+    ] = 0
 
 
 class InputParameters(NodeParameters, frozen=True, kw_only=True):

@@ -34,7 +34,11 @@ _LEVELS = (
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs, in words; all empty in a node that runs no network or is not configured."""
+    """What runs, in words; all empty in a node that runs no network or is not configured.
+
+    `variant` is the entry of `adaptive` that the next image takes, '' where there is none, and
+    `moves` how often it changed.
+    """
 
     model: str = ''
     backend: str = ''
@@ -42,10 +46,6 @@ class Engine:
     precision: str = ''
     fingerprint: str = ''
     verified: str = ''
-
-
-def stats_message(
-    stamp: Time, engine: Engine, snapshot: Snapshot, newest_age_s: float
     variant: str = ''
     moves: int = 0
 
@@ -63,6 +63,10 @@ def engine_of(pipeline: PerceptionPipeline | None) -> Engine:
         runtime.fingerprint,
         pipeline.choice.verified,
     )
+
+
+def stats_message(
+    stamp: Time, engine: Engine, snapshot: Snapshot, newest_age_s: float
 ) -> PipelineStats:
     """The message on ~/stats; see its definition for the meaning of each field."""
     message = PipelineStats(
@@ -143,7 +147,11 @@ def engine_values(engine: Engine) -> dict[str, str]:
         'precision': engine.precision,
         'engine fingerprint': engine.fingerprint,
     }
-    return {**values, 'compared with float32': engine.verified} if engine.verified else values
+    if engine.verified:
+        values['compared with float32'] = engine.verified
+    if engine.variant:
+        values |= {'variant': engine.variant, 'moves between variants': str(engine.moves)}
+    return values
 
 
 def pipeline_values(snapshot: Snapshot, newest_age_s: float, latest: str) -> dict[str, str]:
