@@ -234,10 +234,13 @@ def test_a_node_that_dies_is_named(running, tmp_path: Path):
     assert not alive
 
 
-def test_a_source_that_is_not_there_is_told(running):
-    status, errors = running('--source', '/no/such/video.mp4').ended()
-    assert status == 1
-    assert 'camera_node: /no/such/video.mp4: no such file or folder' in errors
+def test_a_source_that_is_not_there_is_told_before_anything_starts(models: str, tmp_path: Path):
+    (tmp_path / 'overlay.png').touch()
+    more = ['--models', models, '--out', str(tmp_path), '--source', '/no/such/video.mp4']
+    done = run_without('rclpy', *more)
+    assert done.returncode == 2
+    assert '/no/such/video.mp4: no such file or folder' in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ['overlay.png']
 
 
 def test_ctrl_c_ends_everything(running):

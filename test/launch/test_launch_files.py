@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from trt_perception.errors import ParameterError
-from trt_perception.nodes import launching
+from trt_perception.nodes import launching, launching_cameras
 from trt_perception.nodes.launching import ARGUMENTS, CAMERA, CLASSIFY, DETECT, OVERLAY, SEGMENT
 from trt_perception.nodes.parameter_table import NODES, parameter_rows
 
@@ -69,7 +69,7 @@ def test_arguments_are_few_and_fit_the_nodes(nodes: list[str]):
     names = set(launching.arguments_of(nodes))
     everywhere = {
         'image', 'model', 'params_file', 'namespace', 'backend', 'precision', 'overlay',
-        'log_level', 'use_sim_time',
+        'respawn', 'log_level', 'use_sim_time',
     }  # fmt: skip
     assert everywhere <= names
     assert ('source' in names) == (CAMERA in nodes)
@@ -123,6 +123,18 @@ def test_detections_can_have_the_name_that_other_packages_read(nodes: list[str])
     assert [node for node in started if '~/detections' in named[node]] == [objects]
     unnamed = dict(launching.remappings_for(objects, 'image', started))
     assert '~/detections' not in unnamed
+
+
+@pytest.mark.parametrize('wanted', ['true', 'false'])
+def test_a_node_that_ends_is_started_again_if_asked_for(wanted: str):
+    arguments = launching.respawn({'respawn': wanted})
+    assert arguments['respawn'] is (wanted == 'true')
+    assert 0.2 <= arguments['respawn_delay'] <= 1.0
+
+
+def test_nodes_come_back_unless_the_user_says_no():
+    assert ARGUMENTS['respawn'].default == 'true'
+    assert launching_cameras.CAMERAS_ARGUMENTS['respawn'] is ARGUMENTS['respawn']
 
 
 def test_each_network_gets_its_own_model():

@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+from ament_index_python.packages import get_package_prefix
 
 PROGRAM = """
 import sys, time
@@ -94,3 +97,24 @@ def test_a_fault_in_configure_is_logged_and_the_node_lives(start):
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
+
+
+def test_ctrl_c_during_the_imports_leaves_no_traceback(graph):
+    program = Path(get_package_prefix('trt_perception')) / 'lib/trt_perception/camera_node'
+    process = subprocess.Popen(
+        [str(program)],
+        env=graph.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        maps = Path(f'/proc/{process.pid}/maps')
+        while '_multiarray_umath' not in maps.read_text():
+            assert process.poll() is None, process.communicate()[0]
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert output == ''

@@ -28,11 +28,13 @@ from trt_perception.errors import (
 )
 from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
+from trt_perception.nodes.abandoned_memory import remove_abandoned_segments
 from trt_perception.nodes.transport import choose_transport
 from trt_perception.pipeline.statistics import Snapshot
+from trt_perception.sources.opening import open_source
 
 if TYPE_CHECKING:
-    from trt_perception.nodes.demo_graph import DemoGraph
+    from trt_perception.nodes.demo_graph import DemoGraph, Detected
 
 _TASKS = ('detect', 'instance', 'semantic')
 _EXECUTABLES = {
@@ -78,10 +80,12 @@ def demonstrate(arguments: argparse.Namespace) -> int:
 
     Raises:
         MissingDependencyError: ROS 2 is not there.
-        ParameterError, ModelSpecError: an argument is wrong.
+        ParameterError, ModelSpecError, SourceError: an argument is wrong.
         OutputError: a result cannot be written.
     """
     specs = _specs(arguments.models)
+    _try_source(arguments)
+    remove_abandoned_segments()
     environment = isolated(os.environ)
     transport = choose_transport(environment, len(_EXECUTABLES) + 1)
     environment.update(transport.variables)
@@ -97,17 +101,20 @@ def demonstrate(arguments: argparse.Namespace) -> int:
     with NodeProcesses(out / 'log') as processes:
         _start(processes, arguments, specs, environment)
         film = Film(out, arguments.rate, arguments.video_seconds)
-        graph = DemoGraph(out / 'bag', film.add)
+        file = _DetectionsFile(out / 'detections.json', arguments, specs[0])
+        graph = DemoGraph(out / 'bag', film.add, file.detected)
         try:
             _run(graph, processes, arguments.frames)
         except PerceptionError as error:
             print(f'trt_perception demo: {error}', file=sys.stderr)
             return NOTHING_WORKED
         finally:
+            figures = graph.figures('detect_node')
+            file.finish({'frames': figures.frames_out, 'skipped': dict(figures.drops)})
             graph.close()
             processes.stop()
             film.close()
-    _write_detections(out / 'detections.json', graph, arguments, specs[0])
+            file.close()
     print(_table(graph))
     print(_results(out))
     return OK
@@ -129,6 +136,11 @@ def _specs(models: str) -> tuple[ModelSpec, ModelSpec, ModelSpec]:
             )
     detect, instance, semantic = specs
     return detect, instance, semantic
+
+
+def _try_source(arguments: argparse.Namespace) -> None:
+    """Open the source as the camera will, so that a wrong one is told before any node starts."""
+    open_source(arguments.source, size=arguments.size, rate=arguments.rate).close()
 
 
 def _clear(out: Path) -> None:
@@ -237,47 +249,50 @@ def _run(graph: DemoGraph, processes: NodeProcesses, frames: int) -> None:
         graph.serve(0.2)
 
 
-def _write_detections(
-    path: Path, graph: DemoGraph, arguments: argparse.Namespace, spec: ModelSpec
-) -> None:
-    """What detect_node published, in the form of docs/command_line.md."""
-    width, height = arguments.size
-    ids = {name: index for index, name in enumerate(spec.class_names)}
-    head = {
-        'format': FORMAT,
-        'version': VERSION,
-        'source': arguments.source,
-        'model': {
-            'name': spec.name,
-            'version': spec.version,
-            'family': spec.family,
-            'task': spec.task,
-            'classes': list(spec.class_names),
-        },
-    }
-    with ResultsFile(path, head) as file:
-        for index, (stamp_ns, frame_id, found) in enumerate(graph.detections):
-            detections = [
-                {
-                    'class_id': ids[name],
-                    'class': name,
-                    'score': round(score, 4),
-                    'box': [round(value, 2) for value in box],
-                }
-                for name, score, box in found
-            ]
-            file.add(
-                {
-                    'name': f'{index:06d}',
-                    'stamp_ns': stamp_ns,
-                    'frame_id': frame_id,
-                    'width': width,
-                    'height': height,
-                    'detections': detections,
-                }
-            )
-        figures = graph.figures('detect_node')
-        file.finish({'frames': figures.frames_out, 'skipped': dict(figures.drops)})
+class _DetectionsFile(ResultsFile):
+    """What detect_node published, in the form of docs/command_line.md, as it comes."""
+
+    def __init__(self, path: Path, arguments: argparse.Namespace, spec: ModelSpec) -> None:
+        self._size: tuple[int, int] = arguments.size
+        self._ids = {name: index for index, name in enumerate(spec.class_names)}
+        self._index = 0
+        head = {
+            'format': FORMAT,
+            'version': VERSION,
+            'source': arguments.source,
+            'model': {
+                'name': spec.name,
+                'version': spec.version,
+                'family': spec.family,
+                'task': spec.task,
+                'classes': list(spec.class_names),
+            },
+        }
+        super().__init__(path, head)
+
+    def detected(self, frame: Detected) -> None:
+        """Append one frame."""
+        width, height = self._size
+        detections = [
+            {
+                'class_id': self._ids[name],
+                'class': name,
+                'score': round(score, 4),
+                'box': [round(value, 2) for value in box],
+            }
+            for name, score, box in frame.found
+        ]
+        self.add(
+            {
+                'name': f'{self._index:06d}',
+                'stamp_ns': frame.stamp_ns,
+                'frame_id': frame.frame_id,
+                'width': width,
+                'height': height,
+                'detections': detections,
+            }
+        )
+        self._index += 1
 
 
 def _table(graph: DemoGraph) -> str:

@@ -66,16 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; None takes the process's own arguments. Returns the exit status."""
-    parsed = build_parser().parse_args(arguments)
-    # FFmpeg and OpenCV report on stderr what the package reports better.
-    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
-    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-    # A name that the terminal's encoding lacks must not end the run.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors='backslashreplace')
-    logging.basicConfig(format='%(levelname)s: %(message)s', level=logging.WARNING)
     try:
-        return int(parsed.run(parsed))
+        return _run(build_parser().parse_args(arguments))
     except PerceptionError as error:
         print(f'trt_perception: {error}', file=sys.stderr)
         return REFUSED
@@ -85,3 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has closed it, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    # FFmpeg and OpenCV report on stderr what the package reports better.
+    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+    # A name that the terminal's encoding lacks must not end the run.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
+    logging.basicConfig(format='%(levelname)s: %(message)s', level=logging.WARNING)
+    return int(parsed.run(parsed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import cv2
@@ -107,7 +108,7 @@ class Pictures(Closing):
 
 
 def write_picture(path: Path, picture: Image) -> None:
-    """Write a picture or mask in the format of the path's ending.
+    """Write a picture or mask in the format of the path's ending; no part of one keeps the name.
 
     Args:
         path: its folder is made if need be.
@@ -121,8 +122,12 @@ def write_picture(path: Path, picture: Image) -> None:
     if not encoded:
         height, width = picture.shape[:2]
         raise OutputError(f'{path}: {width}x{height} pixels do not fit into this format')
+    part = path.with_name(f'{path.name}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.tobytes())
+        part.write_bytes(content.tobytes())
+        part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise OutputError(f'{path}: cannot be written: {error}') from error

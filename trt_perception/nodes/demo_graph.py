@@ -40,6 +40,8 @@ NODES = (CAMERA, DETECT, INSTANCE, SEMANTIC, OVERLAY)
 
 _LOOKING_ON = NODES[1:]
 _NS = 10**9
+_PICTURES = 10
+"""Pictures that may wait, of 2.8 MB each; the middleware keeps the memory of as many."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,21 @@ class Seen:
 
     picture: NDArray[np.uint8]
     found: Sequence[tuple[str, float, tuple[float, ...]]] | None
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What detect_node found in one frame.
+
+    Attributes:
+        stamp_ns: of the frame, nanoseconds.
+        frame_id: of the camera.
+        found: as in `Seen`.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    found: Sequence[tuple[str, float, tuple[float, ...]]]
 
 
 @dataclass
@@ -71,22 +88,25 @@ class DemoGraph:
     """A node that records the demonstration and watches its nodes.
 
     Attributes:
-        detections: of each frame: stamp in nanoseconds, frame_id and what was found, as in `Seen`.
+        pictures: how many came of the overlay node.
     """
 
-    def __init__(self, bag: Path, seen: Callable[[Seen], None]) -> None:
+    def __init__(
+        self, bag: Path, seen: Callable[[Seen], None], detected: Callable[[Detected], None]
+    ) -> None:
         """Join the ROS domain of the environment, and subscribe.
 
         Args:
             bag: folder of the bag to make.
             seen: told of each picture.
+            detected: told of each frame's detections.
 
         Raises:
             OutputError: the bag cannot be made.
         """
         keep_freed_memory()
-        self.detections: list[tuple[int, str, Sequence[tuple[str, float, tuple[float, ...]]]]] = []
         self._seen = seen
+        self._detected = detected
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node('demo', context=self._context)
@@ -215,7 +235,7 @@ class DemoGraph:
         for name in (DETECT, INSTANCE):
             record(f'{name}/vision_info', VisionInfo, latched=True)
         listen = self._node.create_subscription
-        listen(Image, f'{OVERLAY}/overlay', self._on_picture, QoSProfile(depth=20))
+        listen(Image, f'{OVERLAY}/overlay', self._on_picture, QoSProfile(depth=_PICTURES))
         listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=50))
         for name in NODES:
             listen(PipelineStats, f'{name}/stats', self._stats_taker(name), QoSProfile(depth=5))
@@ -232,7 +252,7 @@ class DemoGraph:
         message = deserialize_message(serialised, Detection2DArray)
         found = [_found(detection) for detection in message.detections]
         stamp_ns = _stamp_ns(message)
-        self.detections.append((stamp_ns, message.header.frame_id, found))
+        self._detected(Detected(stamp_ns, message.header.frame_id, found))
         self._pair('found', stamp_ns, found)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trt_perception.errors import ParameterError
 from trt_perception.model_store import PACKAGE, config_dirs
+from trt_perception.nodes.abandoned_memory import remove_abandoned_segments
 from trt_perception.nodes.transport import choose_transport
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ ARGUMENTS: Mapping[str, Argument] = {
     'overlay': Argument(
         'Whether to start the overlay node, which draws the results', 'true', ('true', 'false')
     ),
+    'respawn': Argument(
+        'Whether a node whose process ends is started again; it then resumes by itself, unless '
+        'its parameter autostart is false',
+        'true',
+        ('true', 'false'),
+    ),
     'log_level': Argument(
         'Least severity of log lines', 'info', ('debug', 'info', 'warn', 'error', 'fatal')
     ),
@@ -87,6 +94,15 @@ _TAKEN_BY: Mapping[str, Mapping[str, str]] = {
     OVERLAY: {},
 }
 """Which parameter an argument sets in which node."""
+
+
+RESPAWN_DELAY_S = 0.5
+"""Seconds before a node that ended is started again: one that cannot start must not fill a core."""
+
+
+def respawn(given: Mapping[str, str]) -> dict[str, Any]:
+    """Whether and when launch_ros starts a node again."""
+    return {'respawn': given['respawn'] == 'true', 'respawn_delay': RESPAWN_DELAY_S}
 
 
 def arguments_of(nodes: Sequence[str]) -> list[str]:
@@ -132,6 +148,7 @@ def _start(context: LaunchContext, nodes: Sequence[str]) -> list[LaunchDescripti
 
     given = {name: context.launch_configurations[name] for name in arguments_of(nodes)}
     started = [*nodes, OVERLAY] if given['overlay'] == 'true' else list(nodes)
+    remove_abandoned_segments()
     # One more for whoever publishes or looks at the images.
     transport = choose_transport(os.environ, len(started) + 1)
     actions: list[LaunchDescriptionEntity] = [LogInfo(msg=transport.reason)]
@@ -149,6 +166,7 @@ def _start(context: LaunchContext, nodes: Sequence[str]) -> list[LaunchDescripti
                     node, given['image'], started, given.get('detections', '')
                 ),
                 ros_arguments=['--log-level', given['log_level']],
+                **respawn(given),
             )
         )
     return actions

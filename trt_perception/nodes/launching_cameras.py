@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trt_perception.errors import ParameterError
 from trt_perception.model_store import PACKAGE
+from trt_perception.nodes.abandoned_memory import remove_abandoned_segments
 from trt_perception.nodes.launching import (
     ARGUMENTS,
     CAMERA,
@@ -15,6 +16,7 @@ from trt_perception.nodes.launching import (
     SEGMENT,
     Argument,
     parameters_for,
+    respawn,
 )
 from trt_perception.nodes.transport import choose_transport
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 _AS_ELSEWHERE = (
     *('model', 'params_file', 'namespace', 'backend', 'precision', 'fallback_precision'),
-    *('log_level', 'use_sim_time'),
+    *('respawn', 'log_level', 'use_sim_time'),
 )
 
 CAMERAS_ARGUMENTS: Mapping[str, Argument] = {
@@ -69,6 +71,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
     given = {name: context.launch_configurations[name] for name in CAMERAS_ARGUMENTS}
     nodes = nodes_of(given)
+    remove_abandoned_segments()
     # Cameras that are there already, and whoever looks at the results, share the memory too.
     processes = len(camera_names(given['cameras'])) + 2
     transport = choose_transport(os.environ, processes)
@@ -80,6 +83,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 package=PACKAGE,
                 output='screen',
                 ros_arguments=['--log-level', given['log_level']],
+                **respawn(given),
                 **arguments,
             )
         )

@@ -12,9 +12,10 @@ from ament_index_python.packages import get_package_share_directory
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
 
-from trt_perception.sources.bag_writer import BagWriter
 from trt_perception.model_store import PACKAGE
+from trt_perception.sources.bag_writer import BagWriter
 
 _DEPTH = 100
 """Messages that may wait while the disk is slow."""
@@ -43,7 +44,6 @@ def message_definitions(package: str) -> dict[str, str]:
     }
 
 
-class Recorder:
 def foreign_definitions() -> dict[str, str]:
     """The .msg files, by type name, of what this package publishes and bags do not know."""
     definitions: dict[str, str] = {}
@@ -52,6 +52,7 @@ def foreign_definitions() -> dict[str, str]:
     return definitions
 
 
+class Recorder:
     """Subscribes topics and writes what arrives into a new bag.
 
     Attributes:
@@ -92,7 +93,8 @@ def foreign_definitions() -> dict[str, str]:
             also: told of each serialised message.
         """
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-        profile = QoSProfile(depth=_DEPTH, durability=durability)
+        depth = _IMAGE_DEPTH if kind in _IMAGES else _DEPTH
+        profile = QoSProfile(depth=depth, durability=durability)
         kind_name = type_name(kind)
         resolved = self._node.resolve_topic_name(topic)
         self._bag.add_topic(resolved, kind_name, latched=latched)

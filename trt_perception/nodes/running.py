@@ -16,6 +16,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from trt_perception.nodes.abandoned_memory import remove_abandoned_segments
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.memory import keep_freed_memory
 
@@ -44,6 +45,7 @@ def run(
     """
     signals = _Signals()
     keep_freed_memory()
+    remove_abandoned_segments()
     sys.setswitchinterval(_SWITCH_S)
     try:
         rclpy.init(
