@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from trt_perception.nodes.demo_graph import DemoGraph, Detected
 
 _TASKS = ('detect', 'instance', 'semantic')
-_EXECUTABLES = {
+EXECUTABLES = {
     'camera_node': 'camera_node',
     'detect_node': 'detect_node',
     'instance_node': 'segment_node',
@@ -46,7 +46,7 @@ _EXECUTABLES = {
 }
 """The program of each node."""
 
-_REMAPPINGS = {
+REMAPPINGS = {
     'overlay_node': {
         'detections': 'detect_node/detections',
         'detections_label_info': 'detect_node/label_info',
@@ -87,7 +87,7 @@ def demonstrate(arguments: argparse.Namespace) -> int:
     _try_source(arguments)
     remove_abandoned_segments()
     environment = isolated(os.environ)
-    transport = choose_transport(environment, len(_EXECUTABLES) + 1)
+    transport = choose_transport(environment, len(EXECUTABLES) + 1)
     environment.update(transport.variables)
     # For this process too, before it joins the domain.
     os.environ.update(environment)
@@ -167,29 +167,41 @@ def _start(
 
     file = arguments.out / 'log' / 'parameters.yaml'
     file.parent.mkdir(parents=True, exist_ok=True)
-    parameters = _parameters(
+    parameters = parameters_of(
         arguments, [find_model(m.strip()) for m in arguments.models.split(',')]
     )
     file.write_text(
         yaml.safe_dump({name: {'ros__parameters': values} for name, values in parameters.items()}),
         encoding='utf-8',
     )
-    for name, executable in _EXECUTABLES.items():
-        command = [
-            sys.executable,
-            str(programs() / executable),
-            '--ros-args',
-            '-r',
-            f'__node:={name}',
-        ]
-        command += ['--params-file', str(file)]
-        for old, new in _REMAPPINGS.get(name, {}).items():
-            command += ['-r', f'{old}:={new}']
-        processes.start(name, command, environment)
+    for name in EXECUTABLES:
+        processes.start(name, command_of(name, programs(), file), environment)
 
 
-def _parameters(arguments: argparse.Namespace, models: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Parameters by node."""
+def command_of(name: str, programs: Path, parameters: Path) -> list[str]:
+    """How a node of the demonstration is started.
+
+    Args:
+        name: one of `EXECUTABLES`.
+        programs: folder of the installed executables.
+        parameters: YAML file of `parameters_of`, by node.
+    """
+    command = [sys.executable, str(programs / EXECUTABLES[name])]
+    command += ['--ros-args', '-r', f'__node:={name}', '--params-file', str(parameters)]
+    for old, new in REMAPPINGS.get(name, {}).items():
+        command += ['-r', f'{old}:={new}']
+    return command
+
+
+def parameters_of(
+    arguments: argparse.Namespace, models: Sequence[Path]
+) -> dict[str, dict[str, Any]]:
+    """Parameters of the demonstration by node.
+
+    Args:
+        arguments: its `size`, `source`, `seed`, `rate` and `frames`.
+        models: for detection, instance masks and semantic masks.
+    """
     width, height = arguments.size
     source = arguments.source
     if source == 'synthetic' and arguments.seed is not None:
@@ -299,7 +311,7 @@ def _table(graph: DemoGraph) -> str:
     """What each node did, and how long each of its stages took."""
     rows: list[tuple[str, ...]] = [_HEADINGS]
     sent = graph.figures('camera_node').frames_out
-    for name in _EXECUTABLES:
+    for name in EXECUTABLES:
         figures = graph.figures(name)
         lost = 0 if name == 'camera_node' else max(0, sent - figures.frames_in)
         first = (
@@ -311,8 +323,8 @@ def _table(graph: DemoGraph) -> str:
             f'{figures.rate_hz:.1f}',
         )
         rows += _stage_rows(first, figures)
-    notes = [f'{name} runs {graph.runs(name)}' for name in _EXECUTABLES if graph.runs(name)]
-    for name in _EXECUTABLES:
+    notes = [f'{name} runs {graph.runs(name)}' for name in EXECUTABLES if graph.runs(name)]
+    for name in EXECUTABLES:
         drops = graph.figures(name).drops
         if drops:
             notes.append(f'{name} dropped {counted(drops)}')
