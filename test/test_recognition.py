@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from networks import write_constant_network
-from trt_perception.errors import ModelFileError, ModelSpecError
+from trt_perception.errors import ModelFileError, ModelOutputError, ModelSpecError
 from trt_perception.family_signatures import BODY_POINTS, FACE_POINTS, NOT_SERVED, SIGNATURES
 from trt_perception.model_spec import FAMILIES, load_model_spec
+from trt_perception.pipeline.perception import open_pipeline
 from trt_perception.recognition import recognise
 from typical_outputs import Typical, cells, faces, typical
 
@@ -181,6 +182,23 @@ def test_the_task_of_a_stated_family_is_told_by_the_outputs(tmp_path):
     outputs = {'output0': (38, 84), 'output1': (32, 16, 16)}
     spec = load_model_spec(written(tmp_path, outputs, metadata=NAMES, yaml='family: yolo11'))
     assert (spec.family, spec.task) == ('yolov8', 'instance')
+
+
+@pytest.mark.parametrize(('rows', 'names', 'task'), [(7, 'ab', 'oriented'), (84, 'abcd', 'pose')])
+def test_fewer_names_than_classes_make_no_detector_something_else(tmp_path, rows, names, task):
+    """Who forgets a class is told so: the rest is not taken for an angle or for key points."""
+    outputs = {'output0': (rows, 84)}
+    yaml = f'classes: {list(names)}'
+    with pytest.raises(ModelSpecError, match=rf'those of {task}, .*of detect: state `task'):
+        load_model_spec(written(tmp_path, outputs, yaml=yaml))
+    path = written(tmp_path, outputs, yaml=f'family: yolov8\n{yaml}')
+    assert load_model_spec(path).task == 'detect'
+    with pytest.raises(ModelOutputError, match=rf'{rows - 4} classes.*lists.*`task: {task}`'):
+        open_pipeline(path, backend='onnxruntime-cpu')
+    path = written(tmp_path, outputs, yaml=f'family: yolov8\ntask: {task}\n{yaml}')
+    assert load_model_spec(path).task == task
+    path = written(tmp_path, outputs, metadata={'names': str(list(names))})
+    assert load_model_spec(path).task == task  # the file itself says how many
 
 
 def test_images_with_the_channels_last_are_refused_with_a_remedy(tmp_path):

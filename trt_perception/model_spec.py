@@ -331,6 +331,7 @@ def _identified(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile
         task=known_task,
         classes=len(names) or None,
         size=written.input.size or size_of(onnx.metadata),
+        counted_by_file=written.classes is None or _counts_as_file(onnx, len(names)),
     )
     if told.chosen is not None and told.chosen.family not in NOT_SERVED:
         return _with_key_points(told.chosen, onnx)
@@ -346,6 +347,11 @@ def _identified(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile
         f'{path}: `family` is stated neither here nor in the metadata of {onnx_path}, and '
         f'{told.question()}. {remedy}; families: {", ".join(FAMILIES)}'
     )
+
+
+def _counts_as_file(onnx: OnnxFile, classes: int) -> bool:
+    """Whether the file names as many classes; it may name none."""
+    return 'names' in onnx.metadata and len(onnx.class_names()) == classes
 
 
 def _with_key_points(told: Candidate, onnx: OnnxFile) -> Candidate:

@@ -86,6 +86,7 @@ def recognise(
     task: Task | None = None,
     classes: int | None = None,
     size: tuple[int, int] | None = None,
+    counted_by_file: bool = True,
 ) -> Recognition:
     """Tell what a file is.
 
@@ -95,6 +96,8 @@ def recognise(
         task: likewise.
         classes: their number, where it is known.
         size: (width, height) of the input; None takes the file's.
+        counted_by_file: whether `classes` is what the file itself says. A person may forget one,
+            and the scores of a forgotten class must not be taken for an angle.
     """
     size = size or file.input_size()
     exporter = _families_of_exporter(file.metadata)
@@ -113,7 +116,8 @@ def recognise(
             found.setdefault((candidate.family, candidate.task), candidate)
     candidates = tuple(found.values())
     if len(candidates) == 1:
-        return Recognition(candidates)
+        sure = counted_by_file or task is not None
+        return Recognition(candidates, '' if sure else _doubt(file, candidates[0], size))
     return Recognition(candidates, _question(file, candidates, classes, size))
 
 
@@ -144,6 +148,19 @@ def _question(
                 + (' or '.join(counts))
             )
     return 'its outputs are those of no family that is known here'
+
+
+def _doubt(file: OnnxFile, told: Candidate, size: tuple[int, int] | None) -> str:
+    """Why a file may be a detector of other classes after all; '' if it cannot."""
+    if told.task not in ('pose', 'oriented'):
+        return ''
+    detector = recognise(file, family=told.family, task='detect', size=size).chosen
+    if detector is None:
+        return ''
+    return (
+        f'with the {told.classes} classes that are named its outputs are those of {told.task}, '
+        f'with {detector.classes} they are those of detect: state `task`, or name all classes'
+    )
 
 
 def _candidates(

@@ -75,9 +75,10 @@ def test_instances(kind):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_poses(kind):
+    spec = model('yolov10', 'pose', key_points=tuple('abcde'))
     for rng, letterbox, settings in cases(kind):
         output = raw(kind, rng, 3 * KEY_POINTS)
-        result = decode(model('yolov10', 'pose'), letterbox, settings, output0=output)
+        result = decode(spec, letterbox, settings, output0=output)
         expected = plain_objects(proposals(output), letterbox, settings, suppressed=False)
         check_same(result, expected)
         check_key_points(result, expected, 3, letterbox)

@@ -155,6 +155,8 @@ def pose(**options):
         (pose(), tensors((1, 7, 126)), 'state `task: detect`'),
         (pose(), tensors((1, 7 + 12, 126)), '6 with 2 values each or 4 with 3'),
         (pose(), tensors((1, 7 + 7, 126)), 'not 2 or 3 for each'),
+        (pose(), tensors((1, 7 + 50, 126)), r'25 with 2 values.*key_point_shape: \[25, 2\]'),
+        (pose(), tensors((1, 7 + 45, 126)), '15 with 3 values each.*`classes` has all'),
         (pose(names=('a', 'b')), tensors((1, 7 + 9, 126)), '2 names.*need 4 or 6'),
         (pose(key_point_shape=[3, 2]), tensors((1, 7 + 9, 126)), '6 numbers'),
         (pose(key_point_shape=[0, 3]), tensors((1, 7 + 9, 126)), r'\[key points, 2\]'),
@@ -186,7 +188,7 @@ def test_outputs_that_do_not_fit(spec, outputs, text):
     ('spec', 'numbers'),
     [
         (pose(), 51),
-        (pose(), 8),
+        (pose(key_point_shape=[4, 2]), 8),
         (pose(names=('a', 'b', 'c', 'd')), 12),
         (pose(key_point_shape=[6, 2]), 12),
     ],

@@ -94,7 +94,7 @@ class DenseHead:
             return 'It has no mask coefficients: state `task: detect` or export it for masks'
         if extras and rows == self.before:
             task = self.extras.spec.task
-            return f'It has nothing for task {task}: state `task: detect`, or take a {task} model'
+            return f'It has nothing for task {task}: state `task: detect`, or take a model for it'
         if found < 1 or max(rows, others) < 1:
             known = ' and '.join(f'`{key}`' for key in ('family', 'onnx'))
             return f'It is no {_style(self.family)} model; check {known} in the YAML'
@@ -103,9 +103,13 @@ class DenseHead:
             f'{self.classes} classes. List all {found} names under `classes`, or take the '
             'ONNX file that belongs to this YAML'
         )
-        if not self.objectness and found == self.classes + 1:
-            advice += ' (a YOLOv5-style model has a row for objectness: it is another family)'
-        return advice
+        more = found - self.classes
+        if self.objectness or more < 1:
+            return advice
+        if more == 1:
+            advice += '. A row more may also be an angle or an objectness'
+            return f'{advice}: state `task: oriented` or `family: yolov5` then'
+        return f'{advice}. More rows may also be key points: state `task: pose` then'
 
     def scored(self, prediction: NDArray[Any], settings: DecodeSettings) -> Scored:
         """The anchors of one image that score high enough.

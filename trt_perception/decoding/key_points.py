@@ -25,6 +25,10 @@ class KeyPointShape:
     values: int
 
 
+BODY = KeyPointShape(17, 3)
+"""A person's key points in the COCO data set: the only shape that need not be stated."""
+
+
 def stated_shape(spec: ModelSpec, option: tuple[int, int] | None) -> KeyPointShape | None:
     """What the model's YAML file says of the key points; None if it leaves it open.
 
@@ -67,25 +71,35 @@ def found_shape(spec: ModelSpec, stated: KeyPointShape | None, numbers: int) -> 
     elif spec.key_points:
         count = len(spec.key_points)
         fitting = [KeyPointShape(count, v) for v in (2, 3) if count * v == numbers]
+    elif numbers == BODY.count * BODY.values:
+        fitting = [BODY]
     else:
-        fitting = [KeyPointShape(numbers // v, v) for v in (2, 3) if numbers % v == 0 < numbers]
-    if len(fitting) == 1:
-        return fitting[0]
+        raise ModelOutputError(_open_question(numbers))
     if fitting:
-        shapes = ' or '.join(f'{s.count} with {s.values} values each' for s in fitting)
-        raise ModelOutputError(
-            f'{numbers} numbers for key points may be {shapes}. List their names under '
-            '`key_points`, or state `options: {key_point_shape: [count, values]}`'
-        )
-    wanted = 'which is not 2 or 3 for each'
+        return fitting[0]
     if stated is not None:
-        wanted = f'but options.key_point_shape [{stated.count}, {stated.values}] needs others'
-    elif spec.key_points:
-        count = len(spec.key_points)
-        wanted = f'but the {count} names under `key_points` need {2 * count} or {3 * count}'
+        wanted = f'options.key_point_shape [{stated.count}, {stated.values}] needs others'
+    else:
+        wanted = f'the {count} names under `key_points` need {2 * count} or {3 * count}'
     raise ModelOutputError(
-        f'the output has {numbers} numbers for key points, {wanted}. Correct the YAML, or take '
-        'the pose model that belongs to it'
+        f'the output has {numbers} numbers for key points, but {wanted}. Correct the YAML, or '
+        'take the pose model that belongs to it'
+    )
+
+
+def _open_question(numbers: int) -> str:
+    """What so many numbers may be where nobody says it, as an error text."""
+    shapes = [(numbers // values, values) for values in (2, 3) if numbers % values == 0]
+    if not shapes:
+        return (
+            f'the output has {numbers} numbers for key points, which is not 2 or 3 for each. '
+            'Correct `classes` and `task` in the YAML, or take a pose model'
+        )
+    listed = ' or '.join(f'{count} with {values} values each' for count, values in shapes)
+    options = ' or '.join(f'`options: {{key_point_shape: {[*shape]}}}`' for shape in shapes)
+    return (
+        f'{numbers} numbers for key points may be {listed}. State {options}, or '
+        'list the names under `key_points`; but check first that `classes` has all classes'
     )
 
 

@@ -104,7 +104,7 @@ class Yolov10Decoder:
         if shape[1] in (_BEFORE, _BEFORE + self._extras.count):
             return 'It looks transposed: export it without the final transposition'
         if shape[2] == _BEFORE:
-            return f'It has nothing for task {task}: state `task: detect`, or take a {task} model'
+            return f'It has nothing for task {task}: state `task: detect`, or take a model for it'
         more = shape[2] - _BEFORE
         if more == 1 and task == 'detect':
             return 'One more number is mostly an angle: if so, state `task: oriented`'
