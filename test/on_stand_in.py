@@ -138,7 +138,7 @@ def kernel_stages(launcher):
 
 def stand_in_owner(driver):
     """An owner of the stand-in's GPU."""
-    return GpuOwner(driver, reset=driver.reset)
+    return GpuOwner(driver, reset=driver.reset, host_lock=driver)
 
 
 def network_on(driver, path, acquire=None):

@@ -184,9 +184,21 @@ class StandInDriver:
         assert dtype == np.uint8
         return np.asarray(_HostAllocation(self, shape))
 
-    def register_host_memory(self, array, flags):
-        self.check('register_host_memory')
-        return np.asarray(_Registered(self, array))
+    # HostLock
+
+    def lock(self, address, nbytes):
+        assert address % 4096 == nbytes % 4096 == 0
+        try:
+            self.check('lock')
+        except self.Error:
+            return False
+        self.pinned[address] = nbytes
+        return True
+
+    def unlock(self, address):
+        self.pinned.pop(address, None)
+
+    # pycuda.driver again
 
     def memcpy_htod(self, target, source):
         self.check('memcpy_htod')
@@ -299,18 +311,6 @@ class _HostAllocation:
         self._driver.check('mem_free_host')
         del self._driver.pinned[self._address]
         self._memory[:] = POISON
-
-
-class _Registered:
-    def __init__(self, driver, array):
-        self._driver, self._array = driver, array
-        self.__array_interface__ = array.__array_interface__
-        self._address = self.__array_interface__['data'][0]
-        driver.pinned[self._address] = array.nbytes
-
-    def unregister(self):
-        self._driver.check('unregister')
-        del self._driver.pinned[self._address]
 
 
 class _Stream:

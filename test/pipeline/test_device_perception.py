@@ -32,10 +32,13 @@ CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
 
 
 @pytest.fixture
-def driver():
+def driver(monkeypatch):
     driver = StandInDriver()
+    abandoned = []
+    monkeypatch.setattr(device_network, 'abandon', abandoned.append)
     yield driver
-    device_network._ABANDONED.clear()
+    assert not any(device.closed for device in abandoned)
+    abandoned.clear()
     gc.collect()
     left = driver.left()
     assert not any(left.values()), left
@@ -345,7 +348,7 @@ def test_a_frame_in_memory_of_the_pipeline_is_not_copied_on_the_host(
 
 def test_where_no_memory_can_be_locked_frames_and_results_are_copied(pipeline, driver):
     for _ in range(2):
-        driver.fail('register_host_memory', driver.MemoryError('no'))
+        driver.fail('lock', driver.MemoryError('no'))
     memory = pipeline.frame_memory(48 * 64 * 3)
     (perceived,) = pipeline.process([Frame(memory, 48, 64, 192, 'bgr8')])
     assert len(perceived.result) == 2

@@ -139,5 +139,29 @@ def reset_primary_context(ordinal: int, library: str = 'libcuda.so.1') -> int:
     return int(status or cuda.cuDevicePrimaryCtxReset_v2(device))
 
 
+class HostLock:
+    """Page-locks ordinary memory, in a thread that has the context.
+
+    pycuda's own call for it, `register_host_memory`, fails with NumPy 2.
+    """
+
+    def __init__(self, library: str = 'libcuda.so.1') -> None:
+        """Load nothing before the first use."""
+        self._library = library
+
+    def lock(self, address: int, nbytes: int) -> bool:
+        """Lock memory that begins and ends with a page; False if CUDA refuses."""
+        try:
+            cuda = ctypes.CDLL(self._library)
+        except OSError:
+            return False
+        call = cuda.cuMemHostRegister_v2
+        return not call(ctypes.c_void_p(address), ctypes.c_size_t(nbytes), ctypes.c_uint(0))
+
+    def unlock(self, address: int) -> None:
+        """Undo `lock`; what a lost context had locked is unlocked already."""
+        ctypes.CDLL(self._library).cuMemHostUnregister(ctypes.c_void_p(address))
+
+
 def _mebibytes(nbytes: int) -> str:
     return f'{nbytes / (1 << 20):.1f} MiB'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trt_perception.gpu.cuda_driver import Driver, Event, Room, Stream, room_of
+from trt_perception.gpu.cuda_driver import Driver, Event, HostLock, Room, Stream, room_of
 from trt_perception.gpu.memory import Buffers, MemoryUse
 
 _NON_BLOCKING = 1
@@ -16,13 +16,15 @@ class Gpu:
 
     Attributes:
         driver: pycuda.driver.
+        host_lock: page-locks memory.
         name: of the GPU.
         capability: its compute capability, such as (8, 7).
     """
 
-    def __init__(self, driver: Driver, device: Any) -> None:
+    def __init__(self, driver: Driver, device: Any, host_lock: HostLock) -> None:
         """Within the owner's thread and context."""
         self.driver = driver
+        self.host_lock = host_lock
         self.name: str = device.name()
         major, minor = device.compute_capability()
         self.capability: tuple[int, int] = major, minor

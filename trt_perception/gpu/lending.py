@@ -10,12 +10,11 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.gpu.cuda_driver import Driver
+from trt_perception.gpu.cuda_driver import HostLock
 from trt_perception.gpu.memory import MemoryUse
 
 _PAGE = 4096
@@ -25,7 +24,6 @@ _GRAIN = 1 << 20
 @dataclass(frozen=True, eq=False)
 class _Block:
     memory: NDArray[np.uint8]
-    registered: Any
 
     @property
     def start(self) -> int:
@@ -47,10 +45,10 @@ class Lender:
         most: blocks at most.
     """
 
-    def __init__(self, driver: Driver, most: int) -> None:
+    def __init__(self, host_lock: HostLock, most: int) -> None:
         """Hold nothing yet."""
         self.most = most
-        self._driver = driver
+        self._host_lock = host_lock
         self._blocks: list[_Block] = []
         # Filled by whatever thread lets go of the last view.
         self._free: deque[_Block] = deque()
@@ -98,18 +96,13 @@ class Lender:
         size = max(-(-nbytes // _GRAIN), 1) * _GRAIN
         whole = np.empty(size + _PAGE, np.uint8)
         offset = -whole.__array_interface__['data'][0] % _PAGE
-        memory = whole[offset : offset + size]
-        try:
-            registered = self._driver.register_host_memory(memory, 0)
-        except self._driver.Error:
+        block = _Block(whole[offset : offset + size])
+        if not self._host_lock.lock(block.start, size):
             return None
         self._allocations += 1
-        self._blocks.append(_Block(memory, registered.base))
-        return self._blocks[-1]
+        self._blocks.append(block)
+        return block
 
     def _give_up(self, block: _Block) -> None:
         self._blocks.remove(block)
-        try:
-            block.registered.unregister()
-        except self._driver.Error:  # a lost context has unlocked it
-            return
+        self._host_lock.unlock(block.start)

@@ -29,6 +29,7 @@ from trt_perception.errors import (
 )
 from trt_perception.gpu.cuda_driver import (
     Driver,
+    HostLock,
     device_of,
     import_pycuda,
     reset_primary_context,
@@ -68,6 +69,7 @@ class GpuOwner(Closing):
         driver: Driver | None = None,
         ordinal: int = 0,
         reset: Callable[[int], int] = reset_primary_context,
+        host_lock: HostLock | None = None,
     ) -> None:
         """Start the thread and retain the context.
 
@@ -75,6 +77,7 @@ class GpuOwner(Closing):
             driver: pycuda.driver; None imports it.
             ordinal: the GPU's number in CUDA's order.
             reset: clears the primary context after a fault.
+            host_lock: page-locks memory; None: the driver does.
 
         Raises:
             BackendUnavailableError: there is no driver, no such GPU, it is too old, or it
@@ -84,6 +87,7 @@ class GpuOwner(Closing):
         self._driver = import_pycuda() if driver is None else started(driver)
         self._ordinal = ordinal
         self._reset = reset
+        self._host_lock = host_lock or HostLock()
         self._lost = ''
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._in_flight: deque[InFlight[Any]] = deque()
@@ -151,7 +155,7 @@ class GpuOwner(Closing):
             return
         try:
             with _current(context):
-                gpu = Gpu(self._driver, device)
+                gpu = Gpu(self._driver, device, self._host_lock)
             begun.set_result(None)
             self._serve(gpu, context)
             self._end(gpu, context)

@@ -307,8 +307,8 @@ class DevicePipeline(PerceptionPipeline):
             self._stages.close()
             raise
         count = 2 if self._overlap else 1
-        self._lent = Lender(gpu.driver, MOST_RESULTS)
-        self._frames = Lender(gpu.driver, MOST_FRAMES)
+        self._lent = Lender(gpu.host_lock, MOST_RESULTS)
+        self._frames = Lender(gpu.host_lock, MOST_FRAMES)
         lent = self._lent, self._frames
         self._slots.extend(Slot(gpu, self._buffers, *lent, number) for number in range(count))
 

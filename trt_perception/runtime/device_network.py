@@ -7,6 +7,7 @@ measurements.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -23,8 +24,13 @@ from trt_perception.gpu.sharing import acquire_owner, release_owner
 from trt_perception.runtime.device_protocol import DeviceRuntime, OpenDevice, Shapes, shape_key
 from trt_perception.runtime.protocol import Tensors
 
-_ABANDONED: list[DeviceRuntime] = []
-"""Networks of lost contexts. Their libraries abort the process when they are freed then."""
+
+def abandon(device: DeviceRuntime) -> None:
+    """Never free a network whose context is lost, not even at the end of the process.
+
+    Its library would call a GPU that does not answer, and may then abort the process.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(device))
 
 
 class DeviceNetwork:
@@ -158,7 +164,7 @@ class DeviceNetwork:
         try:
             self.owner.call(self._free)
         except InferenceError:  # the GPU was lost: what is left there is gone with its context
-            _ABANDONED.append(self.device)
+            abandon(self.device)
             del self.stream, self.device
         finally:
             release_owner(self.owner)
