@@ -117,3 +117,27 @@ def test_what_is_no_whole_engine_is_not_added(cache, tmp_path, capsys, harm):
     assert 'x.engine: ' in capsys.readouterr().err
     assert cache.entries() == []
     assert main(['cache', 'add', str(tmp_path / 'gone')]) == 2
+
+
+def test_a_missing_engine_file_is_named(cache, tmp_path, capsys):
+    assert main(['cache', 'add', str(tmp_path / 'gone.engine')]) == 2
+    said = capsys.readouterr().err
+    assert 'gone.engine: cannot be read: No such file or directory' in said
+    assert str(cache.folder) not in said
+
+
+def test_an_engine_that_cannot_be_added_is_not_said_to_be_used(cache, tmp_path, capsys):
+    elsewhere = EngineCache(tmp_path / 'elsewhere')
+    keep(elsewhere, 1)
+    cache.folder.touch()
+    assert main(['cache', 'add', str(elsewhere.entries()[0].path)]) == 2
+    said = capsys.readouterr().err
+    assert f'{cache.folder}: File exists' in said
+    assert '--engines' in said
+    assert 'is used' not in said
+
+
+def test_one_engine_is_not_called_engines(cache, capsys):
+    keep(cache, 1)
+    assert main(['cache', 'list']) == 0
+    assert capsys.readouterr().out.startswith('1 engine, ')

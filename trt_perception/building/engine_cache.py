@@ -22,14 +22,16 @@ from typing import Any, Literal
 
 import msgspec
 
+from trt_perception.building.engine_file import (
+    read_engine_file,
+    read_kept_engine,
+    read_kept_header,
+)
 from trt_perception.building.engine_identity import EngineIdentity, differences
 from trt_perception.errors import BuildCancelledError, EngineFileError, ParameterError
 from trt_perception.sealed_file import (
     PARTIAL_SUFFIX,
-    open_private_file,
     open_private_folder,
-    read_header,
-    read_sealed,
     write_sealed,
 )
 
@@ -180,15 +182,13 @@ class EngineCache:
         It must come from a person who is trusted: TensorRT runs what is in it.
 
         Raises:
-            EngineFileError: it is no engine file of this package, is damaged, or the folder
-                cannot be trusted.
-            OSError: it cannot be read, or the folder not be written.
+            EngineFileError: it cannot be read, is no engine file of this package, is damaged,
+                or the folder cannot be trusted.
+            OSError: the folder cannot be written.
         """
         header, plan = read_engine_file(file)
-        warnings = self.keep(header.identity, BuiltEngine(plan, header.facts), label=header.label)
-        if warnings:
-            raise EngineFileError(warnings[0])
-        path = self.folder / (header.identity.key + _SUFFIX)
+        built = BuiltEngine(plan, header.facts)
+        path = self._write(header.identity, built, header.label, locked=False)
         facts = path.stat()
         return KeptEngine(
             path, facts.st_size, facts.st_mtime, header.label, header.identity, header.facts
@@ -199,7 +199,7 @@ class EngineCache:
         name = identity.key + _SUFFIX
         try:
             with self._opened() as folder:
-                header, plan = _read_engine(folder, name)
+                header, plan = read_kept_engine(folder, name)
                 if header.identity != identity:
                     return f'{name} holds another engine than its name says'
                 return Engine(
@@ -275,18 +275,8 @@ class EngineCache:
         locked: bool,
         warnings: list[str],
     ) -> Path | None:
-        name = identity.key + _SUFFIX
-        header = {
-            'label': label,
-            'identity': msgspec.to_builtins(identity),
-            'facts': built.facts,
-            'built': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
-        }
         try:
-            with self._opened(create=True) as folder:
-                if locked:  # whoever wrote these is gone
-                    _remove_partial_files(folder)
-                write_sealed(folder, name, header, built.plan)
+            return self._write(identity, built, label, locked=locked)
         except (OSError, EngineFileError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             warnings.append(
@@ -294,6 +284,21 @@ class EngineCache:
                 f'{self.folder}: {why}. Make room or rights there, or set {OVERRIDE}'
             )
             return None
+
+    def _write(
+        self, identity: EngineIdentity, built: BuiltEngine, label: str, *, locked: bool
+    ) -> Path:
+        name = identity.key + _SUFFIX
+        header = {
+            'label': label,
+            'identity': msgspec.to_builtins(identity),
+            'facts': built.facts,
+            'built': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+        }
+        with self._opened(create=True) as folder:
+            if locked:  # whoever wrote these is gone
+                _remove_partial_files(folder)
+            write_sealed(folder, name, header, built.plan)
         return self.folder / name
 
     def _why_missing(self, identity: EngineIdentity, label: str) -> str:
@@ -317,7 +322,7 @@ class EngineCache:
             return None
         entry = KeptEngine(path, facts.st_size, facts.st_mtime)
         try:
-            header = _read_engine_header(folder, name)
+            header = read_kept_header(folder, name)
         except (OSError, EngineFileError) as error:
             return KeptEngine(path, facts.st_size, facts.st_mtime, damaged=str(error))
         return KeptEngine(
@@ -344,65 +349,6 @@ class EngineCache:
             except (OSError, EngineFileError) as error:
                 log.debug('no lock in %s: %s', self.folder, error)
             yield locked
-
-
-class EngineHeader(msgspec.Struct, frozen=True):
-    """What an engine file says of itself.
-
-    Attributes:
-        label: the model's name.
-        identity: what it was built for.
-        facts: what the build said of it.
-        built: when, in UTC.
-    """
-
-    label: str
-    identity: EngineIdentity
-    facts: dict[str, Any]
-    built: str
-
-
-def read_engine_file(file: Path) -> tuple[EngineHeader, bytes]:
-    """Header and plan of an engine file anywhere, both verified. Nothing of the plan is run.
-
-    Raises:
-        EngineFileError: it is no engine file of this package, or is damaged.
-        OSError: it cannot be read.
-    """
-    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        header, plan = read_sealed(opened)
-        return _convert(header), plan
-    except EngineFileError as error:
-        raise EngineFileError(f'{file}: {error}') from error
-    finally:
-        os.close(opened)
-
-
-def _read_engine_header(folder: int, name: str) -> EngineHeader:
-    file = open_private_file(folder, name)
-    try:
-        return _convert(read_header(file).header)
-    finally:
-        os.close(file)
-
-
-def _read_engine(folder: int, name: str) -> tuple[EngineHeader, bytes]:
-    file = open_private_file(folder, name)
-    try:
-        header, plan = read_sealed(file)
-        with contextlib.suppress(OSError):  # for `prune`; a read-only folder keeps no record
-            os.utime(file)
-        return _convert(header), plan
-    finally:
-        os.close(file)
-
-
-def _convert(header: dict[str, Any]) -> EngineHeader:
-    try:
-        return msgspec.convert(header, EngineHeader)
-    except msgspec.ValidationError as error:
-        raise EngineFileError(f'written by another version of this package ({error})') from error
 
 
 def _wait_for_lock(

@@ -69,7 +69,7 @@ def _list(cache: EngineCache, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.encode(kept, enc_hook=str).decode())
         return 0
-    print(f'{len(kept)} engines, {shown_bytes(sum(e.size_bytes for e in kept))}, in {cache.folder}')
+    print(f'{_counted(kept)}, in {cache.folder}')
     if kept:
         print(_table(kept))
     return 0
@@ -87,13 +87,19 @@ def _prune(cache: EngineCache, arguments: argparse.Namespace) -> int:
         max_bytes=arguments.max_size, max_age_s=arguments.max_age, dry_run=arguments.dry_run
     )
     word = 'would be deleted' if arguments.dry_run else 'deleted'
-    print(f'{len(gone)} engines, {shown_bytes(sum(e.size_bytes for e in gone))}, {word}')
+    print(f'{_counted(gone)}, {word}')
     if gone:
         print(_table(gone))
     return 0
 
 
 ACTIONS = {'list': _list, 'add': _add, 'prune': _prune}
+
+
+def _counted(engines: Sequence[KeptEngine]) -> str:
+    """How many, and how large: '2 engines, 13.5 MB'."""
+    word = 'engine' if len(engines) == 1 else 'engines'
+    return f'{len(engines)} {word}, {shown_bytes(sum(e.size_bytes for e in engines))}'
 
 
 def _table(kept: Sequence[KeptEngine]) -> str:

@@ -108,7 +108,7 @@ def _engine(path: Path) -> Description:
 
     import msgspec
 
-    from trt_perception.building.engine_cache import read_engine_file
+    from trt_perception.building.engine_file import read_engine_file
 
     header, plan = read_engine_file(path)
     facts = dict(header.facts)
