@@ -74,7 +74,10 @@ class OnnxRuntime:
         providers = ['CUDAExecutionProvider'] if cuda else ['CPUExecutionProvider']
         try:
             data = path.read_bytes()
-            session = ort.InferenceSession(str(path), options, providers=providers)
+            # Where loading fails, it would print that and try the same provider again.
+            session = ort.InferenceSession(
+                str(path), options, providers=providers, enable_fallback=int(cuda)
+            )
         except OSError as error:
             raise ModelFileError(f'{path}: cannot be read: {error}') from error
         except Exception as error:  # onnxruntime's own exceptions share no public base class
