@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from trt_perception.errors import KernelError, MissingDependencyError
 from trt_perception.model_spec import ModelSpec
 from trt_perception.pipeline.perception import DEFAULT_USE, GpuUse, PerceptionPipeline
@@ -10,12 +12,16 @@ from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 from trt_perception.runtime.protocol import Runtime
 from trt_perception.runtime.selection import BackendChoice, telling_frames
 
+if TYPE_CHECKING:
+    from trt_perception.pipeline.device_stages import MakeStages
+
 
 def make_pipeline(
     spec: ModelSpec,
     runtime: Runtime,
     choice: BackendChoice,
     gpu_use: GpuUse = DEFAULT_USE,
+    make_stages: MakeStages | None = None,
 ) -> PerceptionPipeline:
     """Put the pipeline together and make sure that it runs.
 
@@ -24,13 +30,14 @@ def make_pipeline(
         runtime: its network; closed if this raises.
         choice: which backend that is, and why.
         gpu_use: how a GPU is used.
+        make_stages: makes the kernels; None: those of this package.
 
     Raises:
         PerceptionError: see `PerceptionPipeline` and `DevicePipeline`.
     """
     try:
         if isinstance(runtime, DeviceNetwork):
-            return _on_device(spec, runtime, choice, gpu_use)
+            return _on_device(spec, runtime, choice, gpu_use, make_stages)
         return _warm(PerceptionPipeline(spec, runtime, choice))
     except BaseException:
         runtime.close()
@@ -38,9 +45,15 @@ def make_pipeline(
 
 
 def _on_device(
-    spec: ModelSpec, network: DeviceNetwork, choice: BackendChoice, gpu_use: GpuUse
+    spec: ModelSpec,
+    network: DeviceNetwork,
+    choice: BackendChoice,
+    gpu_use: GpuUse,
+    make_stages: MakeStages | None,
 ) -> PerceptionPipeline:
+    # Not needed where there is no GPU.
     from trt_perception.pipeline.device_perception import DevicePipeline
+    from trt_perception.pipeline.device_stages import KernelStages
 
     def on_cpu() -> PerceptionPipeline:
         lost = BackendChoice('onnxruntime-cpu', 'the GPU was lost')
@@ -52,6 +65,7 @@ def _on_device(
             spec,
             network,
             telling_frames(choice, 'stay on the GPU'),
+            make_stages=make_stages or KernelStages.of,
             overlap=gpu_use.overlap,
             on_cpu=on_cpu if gpu_use.cpu_fallback else None,
         )
