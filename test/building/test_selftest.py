@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from building_cases import write_model
 from family_networks import FAMILIES
+from networks import write_scaling_detr
 from trt_perception.building.cpu_execution import for_onnxruntime, open_network
 from trt_perception.building.engine_opening import EngineDevice
 from trt_perception.building.precision import prepare_graph
@@ -90,6 +93,37 @@ def test_a_network_of_open_size_is_timed_at_the_size_that_is_fed(rtx, tmp_path):
     )
     assert set(states(report).values()) == {'passed'}, report.checks
     assert shapes == {(1, 3, 96, 128)}
+
+
+def test_a_network_that_takes_more_than_an_image_is_timed(rtx, tmp_path):
+    network = write_scaling_detr(tmp_path / 'net.onnx', [0, 0, 1, 0.5])
+    model = tmp_path / 'net.yaml'
+    model.write_text('onnx: net.onnx\nfamily: detr\nclasses: [car]\ninput: {size: [64, 48]}\n')
+    report = selftest(
+        tmp_path / 'engines',
+        models=[str(model)],
+        precisions=['fp32'],
+        device=EngineDevice(rtx, None, lambda *_: OnnxRuntime(network), ('8.6',)),
+    )
+    assert states(report)['execute'] == 'passed', report.checks
+
+
+def test_without_onnxruntime_nothing_is_compared_and_nothing_failed(
+    rtx, model, tmp_path, monkeypatch
+):
+    device = OnnxRuntime(tmp_path / 'model' / 'net.onnx')
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    report = selftest(
+        tmp_path / 'engines',
+        models=[model],
+        precisions=['fp32'],
+        device=EngineDevice(rtx, None, lambda *_: device, ('8.6',)),
+    )
+    found = states(report)
+    assert found['gate'] == found['graph on the CPU'] == 'not verified', report.checks
+    assert found['execute'] == 'passed', report.checks
+    said = {check.detail for check in report.checks if check.state == 'not verified'}
+    assert all('onnxruntime is not installed' in words for words in said)
 
 
 def test_what_fails_is_said_and_the_rest_goes_on(rtx, model, tmp_path):

@@ -22,11 +22,13 @@ from trt_perception.building.engine_gate import EngineGate, judged
 from trt_perception.building.engine_opening import EngineDevice, this_device
 from trt_perception.building.engines import EngineRequest, Wish, obtain_engine, request_engine
 from trt_perception.building.precision import PRECISIONS, Precision, prepare_graph
+from trt_perception.decoding.registry import side_inputs_for
 from trt_perception.errors import BackendUnavailableError, BuildCancelledError, PerceptionError
 from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
 from trt_perception.runtime.protocol import Runtime
+from trt_perception.runtime.side_inputs import fed
 from trt_perception.runtime.tensorrt_flavour import find_flavour
 
 MODELS = ('street_detect', 'street_instance', 'street_semantic')
@@ -96,6 +98,10 @@ def selftest(
         for precision in precisions:
             run.check_model(model, precision, device)
     return run.report
+
+
+class _NotVerifiableError(PerceptionError):
+    """This machine lacks what a check needs."""
 
 
 @dataclass
@@ -176,8 +182,7 @@ class _Run:
                 self._say(Check(f'{name}: {what}', 'not verified', self.obstacle))
             return
         self._try(f'{name}: gate', lambda: _gate(request, plan, device.execute))
-        precision, size = request.wish.precision, request.spec.input.size
-        self._try(f'{name}: execute', lambda: _latency(device.execute(plan, precision), size))
+        self._try(f'{name}: execute', lambda: _latency(request, plan, device.execute))
 
     def _graph(self, spec: ModelSpec, model_yaml: Path, precision: Precision) -> str:
         """The graph from which engines are built, executed by onnxruntime instead."""
@@ -197,6 +202,8 @@ class _Run:
             state, detail = 'passed', work()
         except BuildCancelledError:
             raise
+        except _NotVerifiableError as error:
+            state, detail = 'not verified', str(error)
         except PerceptionError as error:
             state, detail = 'failed', str(error)
         except Exception as error:  # the report is to be sent to somebody who can mend it
@@ -220,25 +227,30 @@ def _gate(
 def _verdict(spec: ModelSpec, precision: Precision, gate: EngineGate, plan: bytes) -> str:
     figures = gate.measure(plan)
     if not figures:
-        raise BackendUnavailableError(gate.obstacle)
+        raise _NotVerifiableError(gate.obstacle)
     return judged(spec, precision, figures)
 
 
-def _latency(runtime: Runtime, size: tuple[int, int]) -> str:
+def _latency(
+    request: EngineRequest, plan: bytes, execute: Callable[[bytes, Precision], Runtime]
+) -> str:
     """Milliseconds of one inference with the copies to and from the device."""
+    runtime = execute(plan, request.wish.precision)
     try:
-        [spec] = runtime.inputs
-        usual = (1, -1, size[1], size[0])
+        network = fed(runtime, side_inputs_for(request.spec, runtime.inputs))
+        (images, *_) = network.inputs
+        width, height = request.spec.input.size
+        usual = (1, -1, height, width)
         shape = tuple(
-            usual[axis] if extent < 0 else extent for axis, extent in enumerate(spec.shape)
+            usual[axis] if extent < 0 else extent for axis, extent in enumerate(images.shape)
         )
-        inputs: dict[str, Any] = {spec.name: np.zeros(shape, spec.dtype)}
+        inputs: dict[str, Any] = {images.name: np.zeros(shape, images.dtype)}
         for _ in range(RUNS // 10):
-            runtime.infer(inputs)
+            network.infer(inputs)
         times = []
         for _ in range(RUNS):
             start = time.perf_counter()
-            runtime.infer(inputs)
+            network.infer(inputs)
             times.append((time.perf_counter() - start) * 1e3)
     finally:
         runtime.close()
