@@ -36,11 +36,14 @@ MAY_IMPORT = {
         'tracking',
         'adaptation',
     },
-    'building': {ROOT, 'preprocessing', 'decoding', 'runtime', 'pipeline', 'sources'},
+    'building': {
+        *(ROOT, 'preprocessing', 'decoding', 'runtime', 'pipeline', 'sources', 'adaptation'),
+    },
     'evaluation': {
         *(ROOT, 'building', 'pipeline', 'runtime', 'decoding', 'preprocessing'),
         *('sources', 'scenes'),
     },
+    'replaying': {ROOT, 'building', 'pipeline', 'sources'},
     'exporting': {ROOT, 'building', 'runtime'},
     'nodes': {
         *(ROOT, 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
@@ -48,7 +51,7 @@ MAY_IMPORT = {
     },
     'cli': {
         *(ROOT, 'evaluation', 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
-        *('nodes', 'tracking', 'exporting', 'gpu'),
+        *('nodes', 'tracking', 'exporting', 'gpu', 'replaying'),
     },
 }
 ROS = ('rclpy', 'cv_bridge', 'launch', 'launch_ros', 'ament_index_python', 'rosidl_runtime_py')

@@ -19,10 +19,11 @@ import sys, time
 from pathlib import Path
 from trt_perception.errors import BuildCancelledError
 from trt_perception.nodes.detect_node import DetectNode
+from trt_perception.nodes.model_opening import ModelOpening
 from trt_perception.nodes.running import run
 
-class SlowNode(DetectNode):
-    def open_pipeline(self):
+class SlowOpening(ModelOpening):
+    def open_one(self, name):
         watch = self.watch()
         while not Path({ready!r}).exists():
             watch.control.progress(0.34, 'timing kernels')
@@ -30,7 +31,12 @@ class SlowNode(DetectNode):
                 raise BuildCancelledError('the build was cancelled')
             time.sleep(0.05)
         watch.tell('the engine is there')
-        return super().open_pipeline()
+        return super().open_one(name)
+
+class SlowNode(DetectNode):
+    def __init__(self):
+        super().__init__()
+        self.opening = SlowOpening(self, lambda: None)
 
 sys.exit(run(SlowNode))
 """

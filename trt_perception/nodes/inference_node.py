@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from rclpy.exceptions import InvalidTopicNameException
@@ -16,11 +15,9 @@ from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionInfo
 
-from trt_perception.building.build_progress import BuildControl
-from trt_perception.building.opening import Watch, open_built_pipeline
+from trt_perception.building.variants import variant_names
 from trt_perception.errors import InferenceError, ParameterError
-from trt_perception.model_spec import Task, load_model_spec
-from trt_perception.model_store import find_model
+from trt_perception.model_spec import Task
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.camera_input import (
     CameraInput,
@@ -31,20 +28,17 @@ from trt_perception.nodes.camera_input import (
 from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import label_info_message, label_threshold, vision_info_message
+from trt_perception.nodes.model_opening import ModelOpening
 from trt_perception.nodes.parameter_table import InferenceParameters
 from trt_perception.nodes.perception_loop import PerceptionLoop
 from trt_perception.nodes.reports import Engine, Report, engine_of, stats_message
-from trt_perception.nodes.tasks import check_task
-from trt_perception.pipeline.perception import GpuUse, PerceptionPipeline
+from trt_perception.pipeline.adaptive import AdaptivePipeline, AnyPipeline
 from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.results import DecodeSettings
 from trt_perception.tracking.assignment import require_solver
 
 RESULTS = QoSProfile(depth=5)
 """Reliable. So many results wait for a subscriber that is slow for a moment."""
-
-_PROGRESS_PERIOD_S = 10.0
-"""Seconds between two lines in the log about a build."""
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -59,6 +53,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         pipeline: the model; None while unconfigured.
         loop: what takes the frames of the cameras through it; None while unconfigured.
         tracked: gives the objects of each camera ids; as old as the node, so that no id returns.
+        opening: how the model is opened, and what has moved since.
         class_ids: what `hypothesis.class_id` says of each class.
     """
 
@@ -67,14 +62,15 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def __init__(self, name: str, kind: type[Parameters], **arguments: Any) -> None:
         """See `PerceptionNode`."""
-        self.pipeline: PerceptionPipeline | None = None
+        self.pipeline: AnyPipeline | None = None
         self.loop: PerceptionLoop | None = None
         self.tracked = TrackedCameras()
         self.class_ids: tuple[str, ...] = ()
         self._camera_stats: list[tuple[CameraInput, Publisher]] = []
         self._publishers_made: list[Publisher] = []
         self._label_info: Publisher | None = None
-        self._progress_logged_s = -math.inf
+        self._vision_info: Publisher | None = None
+        self.opening = ModelOpening(self, self._moved)
         super().__init__(name, kind, **arguments)
 
     # What a node fills in
@@ -96,10 +92,7 @@ class InferenceNode(PerceptionNode[Parameters]):
     def configure(self) -> None:
         """Load the model, then create the publishers."""
         topics = self.camera_topics()
-        # Before an engine is built for minutes that this node cannot use.
-        check_task(load_model_spec(find_model(self.parameters.model)), self.TASKS, self.get_name())
-        pipeline = self.open_pipeline()
-        self.pipeline = pipeline
+        self.pipeline = pipeline = self.opening.open(self.TASKS)
         spec = pipeline.spec
         limits = spec.thresholds
         self.fill_parameters(
@@ -128,37 +121,10 @@ class InferenceNode(PerceptionNode[Parameters]):
             f'{pipeline.runtime.precision}: {pipeline.choice.reason}'
         )
 
-    def open_pipeline(self) -> PerceptionPipeline:
-        """The model that the parameters name; its engine is built where it is missing."""
-        wanted = self.parameters
-        cameras = max(1, len(wanted.cameras))
-        return open_built_pipeline(
-            wanted.model,
-            backend=wanted.backend,
-            precision=wanted.precision,
-            fallback=wanted.fallback_precision,
-            threads=wanted.threads or None,
-            watch=self.watch(),
-            max_batch=min(wanted.max_batch or cameras, cameras),
-            gpu_use=GpuUse(cpu_fallback=wanted.cpu_fallback),
-        )
-
-    def watch(self) -> Watch:
-        """How a build is told of in the log and in /diagnostics, and stopped with the process."""
-        return Watch(
-            BuildControl(self._building, self.stopping.is_set),
-            lambda text: self.get_logger().info(text),
-            lambda text: self.get_logger().warning(text),
-        )
-
-    def _building(self, share: float, phase: str) -> None:
-        """Called from TensorRT's threads."""
-        wanted = self.parameters
-        self.doing = f'building {wanted.model} {wanted.precision}: {share:.0%}, {phase}'
-        now = time.monotonic()
-        if now - self._progress_logged_s >= _PROGRESS_PERIOD_S:
-            self._progress_logged_s = now
-            self.get_logger().info(self.doing)
+    def _moved(self) -> None:
+        """Another variant takes the next image. Called in the worker's thread."""
+        if self._vision_info is not None:
+            self._publish_vision_info(self._vision_info)
 
     def camera_topics(self) -> dict[str, str]:
         """The topics of the images by the camera's name, before remapping.
@@ -203,7 +169,7 @@ class InferenceNode(PerceptionNode[Parameters]):
             self.destroy_publisher(publisher)
         self._publishers_made.clear()
         self.loop = None
-        self._label_info = None
+        self._label_info = self._vision_info = None
         if self.pipeline is not None:
             self.pipeline.close()
             self.pipeline = None
@@ -213,6 +179,7 @@ class InferenceNode(PerceptionNode[Parameters]):
     def check_parameters(self, candidate: Parameters) -> None:
         """Refuse what does not go together, and classes that the model has not."""
         image_topics(candidate)
+        variant_names(candidate.adaptive, candidate.model, candidate.precision)
         if 0 < candidate.max_age * 1e3 <= candidate.batch_deadline_ms:
             raise ParameterError(
                 f'batch_deadline_ms {candidate.batch_deadline_ms:g} lets images wait for longer '
@@ -231,7 +198,10 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def engine(self) -> Engine:
         """See `PerceptionNode`."""
-        return engine_of(self.pipeline)
+        engine = engine_of(self.pipeline)
+        if not isinstance(self.pipeline, AdaptivePipeline):
+            return engine
+        return replace(engine, variant=self.pipeline.variant.name, moves=self.opening.moves)
 
     def conditions(self) -> Sequence[Condition]:
         """See `PerceptionNode`."""
@@ -247,7 +217,8 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """See `PerceptionNode`."""
-        return self.loop.values() if self.loop else {}
+        move = {'latest move': self.opening.latest_move} if self.opening.moves else {}
+        return {**move, **(self.loop.values() if self.loop else {})}
 
     def camera_reports(self) -> Sequence[Report]:
         """See `PerceptionNode`. One for each of several cameras."""
@@ -276,9 +247,13 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def publish_vision_info(self) -> None:
         """Create ~/vision_info and publish what looks at the images."""
+        self._vision_info = self.output(VisionInfo, '~/vision_info', LATCHED)
+        self._publish_vision_info(self._vision_info)
+
+    def _publish_vision_info(self, publisher: Publisher) -> None:
         assert self.pipeline is not None
         assert self._label_info is not None
-        self.output(VisionInfo, '~/vision_info', LATCHED).publish(
+        publisher.publish(
             vision_info_message(
                 self.pipeline.spec, self.engine(), self._label_info.topic_name, self._now()
             )

@@ -143,6 +143,24 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
             change=UNCONFIGURED,
         ),
     ] = False
+    adaptive: Annotated[
+        tuple[str, ...],
+        about(
+            'Variants of the model to choose from by `target_latency`, the most accurate first: '
+            'precisions such as [fp32, fp16, int8], other models, or model:precision, all with '
+            'the same classes. Empty always runs `model` in `precision`.',
+            change=UNCONFIGURED,
+        ),
+    ] = ()
+    target_latency: Annotated[
+        float,
+        about(
+            'Seconds that an image may take from its arrival to its result, for `adaptive`.',
+            change=UNCONFIGURED,
+            ge=0.0,
+            le=60.0,
+        ),
+    ] = 0.0
     cameras: Annotated[
         tuple[str, ...],
         about(

@@ -21,7 +21,8 @@ from trt_perception.nodes.image_wait import ImageWait
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.reports import Report
 from trt_perception.nodes.thresholds import Thresholds, worst
-from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
+from trt_perception.pipeline.adaptive import AnyPipeline
+from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.statistics import PAUSED, SINCE_STAMP, STALE
 from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.pipeline.waiting_frames import WaitingFrames
@@ -37,7 +38,7 @@ class PerceptionLoop:
     def __init__(
         self,
         node: PerceptionNode[Any],
-        pipeline: PerceptionPipeline,
+        pipeline: AnyPipeline,
         cameras: Sequence[CameraInput],
         tracked: TrackedCameras,
     ) -> None:
@@ -100,7 +101,7 @@ class PerceptionLoop:
     def _max_batch(self) -> int:
         """Images in one inference: what is asked for, as far as it can be had."""
         cameras, asked = len(self.cameras), self._node.parameters.max_batch
-        most = self._pipeline.runtime.max_batch or cameras
+        most = self._pipeline.max_batch or cameras
         if min(asked, cameras) > most:
             self._node.get_logger().warning(
                 f'max_batch is {asked}, but {self._pipeline.spec.name} takes {most} images at '
@@ -149,6 +150,7 @@ class PerceptionLoop:
         if not math.isnan(age_s):
             stages_ms[SINCE_STAMP] = age_s * 1e3
         camera.served(stages_ms, stamp_ns, age_s)
+        self._pipeline.frame_done(stages_ms['total'])
 
     def _fresh(self, camera: CameraInput, arrival: Arrival) -> bool:
         """Whether a frame is worth the work; notes what is odd about its stamp."""

@@ -96,6 +96,12 @@ class AdaptivePipeline:
         return self.variant.pipeline.choice
 
     @property
+    def max_batch(self) -> int | None:
+        """Frames in one inference at most, in every variant; None where nothing bounds them."""
+        bounds = [variant.pipeline.max_batch for variant in self._variants]
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+    @property
     def settings(self) -> DecodeSettings:
         """Thresholds and class filter; those that are set hold for every variant."""
         return self.variant.pipeline.settings
@@ -144,6 +150,10 @@ class AdaptivePipeline:
 
     def _pipelines(self) -> Iterator[PerceptionPipeline]:
         return (variant.pipeline for variant in self._variants)
+
+
+AnyPipeline = PerceptionPipeline | AdaptivePipeline
+"""What looks at frames, whether it can choose or not."""
 
 
 def _timed(pipeline: PerceptionPipeline) -> float:

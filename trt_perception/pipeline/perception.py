@@ -106,6 +106,14 @@ class PerceptionPipeline:
         self._preprocess = Preprocessor(spec.input, self._input_dtype)
         self._tensor = self._allocate(0)
 
+    @property
+    def max_batch(self) -> int | None:
+        """Frames in one inference at most; None where nothing but memory bounds them."""
+        return self.runtime.max_batch
+
+    def frame_done(self, latency_ms: float) -> None:
+        """A frame's result is out. See `AdaptivePipeline`; one network has nothing to choose."""
+
     def process(self, frames: Sequence[Frame]) -> list[Perceived]:
         """Look at a batch of frames, of one camera or of several, of any sizes.
 
