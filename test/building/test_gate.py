@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -155,12 +156,29 @@ def test_the_same_network_passes(tmp_path: Path):
     assert figures.as_json() == {
         'images': 2,
         'compared': 'objects',
+        'counted': 2.0,
         'agreement': 1.0,
         'overlap': pytest.approx(1),
         'outputs': {'output0': 0.0},
     }
     assert figures.failures(GateLimits(relative_error=0.0)) == []
     assert '100.0% of objects agree' in figures.in_words()
+
+
+def test_where_nothing_is_found_agreement_is_not_claimed(tmp_path: Path):
+    text = ('car', 'dog')
+    model = load_model_spec(write_detector(tmp_path, [(32, 24, 16, 8)], [[0.01, 0.01]], text))
+    comparison = Comparison(model, OnnxRuntime(model.onnx))
+    comparison.look([GREY])
+    figures = comparison.figures(OnnxRuntime(model.onnx))
+    assert (figures.counted, figures.agreement) == (0, 1)
+    assert figures.in_words().startswith('no objects were found, so that none could be compared; ')
+    assert figures.failures(GateLimits()) == []
+
+
+def test_figures_of_headers_that_do_not_count_are_read():
+    old = {'images': 8, 'compared': 'objects', 'agreement': 1.0, 'overlap': 1.0, 'outputs': {}}
+    assert '100.0% of objects agree' in msgspec.convert(old, GateFigures).in_words()
 
 
 def test_a_lost_object_fails(tmp_path: Path):

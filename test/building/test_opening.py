@@ -202,7 +202,7 @@ def test_it_builds_gates_and_runs_then_finds_what_it_built(opened):
     assert 'of objects agree' in pipeline.choice.verified
     assert 'no engine of street_detect was built here before' in told.text
     [perceived] = pipeline.process([GREY])
-    assert len(perceived.result) >= 0
+    assert perceived.result.size == (128, 96)
     pipeline.close()
     [kept] = opened.cache.entries()
     assert kept.facts['gate']['images'] == PICTURES

@@ -46,6 +46,8 @@ class GateFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     Attributes:
         images: how many were looked at.
         compared: what `agreement` counts.
+        counted: how many of them there were; a half is an object that one network alone found.
+            None in headers of engines from before it was counted.
         agreement: share of objects found by both, or of pixels or images labelled alike, 0 to 1.
         overlap: mean IoU of the objects found by both, of their masks if they have masks; mean
             cosine of embeddings; 1 where nothing was found, for pixels and for classes.
@@ -58,6 +60,7 @@ class GateFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     agreement: float
     overlap: float
     outputs: dict[str, float | None]
+    counted: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For an engine's header; figures rounded to six digits."""
@@ -96,10 +99,10 @@ class GateFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             f'{n} {"not finite" if e is None else f"{e:.4f}"}' for n, e in self.outputs.items()
         )
         overlap = f', overlap {self.overlap:.3f}' if self.compared == 'objects' else ''
-        return (
-            f'{self.agreement:.1%} of {self.compared} agree{overlap}; relative error {errors} '
-            f'({self.images} images)'
-        )
+        agreed = f'{self.agreement:.1%} of {self.compared} agree{overlap}'
+        if self.counted == 0:
+            agreed = f'no {self.compared} were found, so that none could be compared'
+        return f'{agreed}; relative error {errors} ({self.images} images)'
 
 
 class Comparison:
@@ -160,6 +163,7 @@ class Comparison:
         return GateFigures(
             images=len(self._known),
             compared=_COUNTED.get(self._spec.task, 'objects'),
+            counted=agreement.either,
             agreement=agreement.share,
             overlap=agreement.overlap,
             outputs=errors.relative(),
