@@ -28,7 +28,8 @@ from decode_time_more_outputs import MORE_CASES  # noqa: E402
 from decode_time_outputs import CASES, FULL_HD, Case  # noqa: E402
 
 from trt_perception.decoding.registry import decoder_for  # noqa: E402
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec  # noqa: E402
+from trt_perception.model_input import InputSpec  # noqa: E402
+from trt_perception.model_spec import ClassSpec, ModelSpec  # noqa: E402
 from trt_perception.preprocessing.letterbox import Letterbox  # noqa: E402
 from trt_perception.results import DecodeSettings, Detections  # noqa: E402
 from trt_perception.tensor_spec import TensorSpec  # noqa: E402

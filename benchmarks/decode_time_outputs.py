@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trt_perception.model_spec import Task
+from trt_perception.families import Task
 
 FULL_HD = (1920, 1080)
 OBJECTS = 30

@@ -25,7 +25,8 @@ from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import process_mask_native, scale_boxes, scale_coords
 
 from trt_perception.decoding.registry import decoder_for
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings, Detections
 from trt_perception.tensor_spec import TensorSpec

@@ -20,7 +20,8 @@ from torchvision.transforms import v2 as transforms
 from ultralytics.models.rtdetr.predict import RTDETRPredictor
 
 from trt_perception.decoding.registry import decoder_for
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox, Preprocessor
 from trt_perception.results import Classification, DecodeSettings, SegmentationMap
 from trt_perception.tensor_spec import TensorSpec

@@ -36,7 +36,7 @@ from trt_perception.kernels.dense_head import DenseHeadKernels, HeadLayout
 from trt_perception.kernels.instance_masks import InstanceMaskKernels, Prototypes, mask_layouts
 from trt_perception.kernels.launching import DeviceKernels
 from trt_perception.kernels.letterbox import DeviceImage, LetterboxKernel
-from trt_perception.model_spec import InputSpec
+from trt_perception.model_input import InputSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 

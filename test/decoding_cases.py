@@ -9,7 +9,8 @@ import pytest
 
 from plain_decoding import plain_mask_logits, rotated_corners, to_source
 from trt_perception.decoding.registry import decoder_for
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from networks import write_constant_network
 from trt_perception.errors import ModelFileError, ModelOutputError, ModelSpecError
-from trt_perception.family_signatures import BODY_POINTS, FACE_POINTS, NOT_SERVED, SIGNATURES
-from trt_perception.model_spec import FAMILIES, load_model_spec
+from trt_perception.families import BODY_POINTS, FACE_POINTS, FAMILIES
+from trt_perception.family_signatures import NOT_SERVED, SIGNATURES
+from trt_perception.model_spec import load_model_spec
 from trt_perception.pipeline.perception import open_pipeline
 from trt_perception.recognition import recognise
 from typical_outputs import Typical, cells, faces, typical

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from trt_perception.families import Task
 from trt_perception.shape_patterns import Pattern
-
-if TYPE_CHECKING:
-    from trt_perception.model_spec import Task
 
 USUAL_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (4, 8, 16, 32, 64), (16, 32))
 """Strides of the heads of published YOLO models: what A may be."""
@@ -49,7 +46,7 @@ class Signature:
     """The outputs of a family's models for one task.
 
     Attributes:
-        family, task: as in `model_spec.FAMILIES`.
+        family, task: as in `families.FAMILIES`.
         outputs: all that belong to it.
         says: what the outputs are, for people; symbols in braces are filled in.
         named: only outputs of these names are meant; otherwise names are additional evidence.
@@ -278,22 +275,3 @@ SIGNATURES = (*_YOLO, *_TRANSFORMERS, *_PRIORS, *_MAPS, *_WHOLE_IMAGES)
 
 NOT_SERVED = frozenset({'yolov6'})
 """Families that have no decoder of their own."""
-
-OPEN_INPUT = frozenset({'semantic', 'classify', 'ssd', 'retinanet'})
-"""Families whose models are trained with one normalisation or another: the file must say it."""
-
-FACE_POINTS = ('left eye', 'right eye', 'nose', 'left mouth corner', 'right mouth corner')
-"""Key points of faces as RetinaFace and SCRFD order them, left and right as in the picture."""
-
-BODY_POINTS = (
-    *('nose', 'left eye', 'right eye', 'left ear', 'right ear', 'left shoulder', 'right shoulder'),
-    *('left elbow', 'right elbow', 'left wrist', 'right wrist', 'left hip', 'right hip'),
-    *('left knee', 'right knee', 'left ankle', 'right ankle'),
-)
-"""Key points of persons in the order of the COCO data set."""
-
-BODY_SKELETON = (
-    *((5, 7), (7, 9), (6, 8), (8, 10), (5, 6), (5, 11), (6, 12), (11, 12), (11, 13), (13, 15)),
-    *((12, 14), (14, 16), (0, 1), (0, 2), (1, 3), (2, 4)),
-)
-"""Pairs of `BODY_POINTS` that are joined by lines."""

@@ -7,115 +7,42 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-import numpy as np
 import yaml
 
-from trt_perception.errors import ModelFileError, ModelSpecError
+from trt_perception.errors import ModelSpecError
 from trt_perception.exporter_metadata import (
-    input_of,
     key_point_names_of,
     key_point_shape_of,
     size_of,
     task_of,
 )
-from trt_perception.family_signatures import (
+from trt_perception.families import (
     BODY_POINTS,
     BODY_SKELETON,
     FACE_POINTS,
-    NOT_SERVED,
-    OPEN_INPUT,
+    FAMILIES,
+    OTHER_NAMES,
+    Task,
 )
+from trt_perception.family_signatures import NOT_SERVED
+from trt_perception.model_input import FromYaml, InputSpec, WrittenInput, complete_input
 from trt_perception.onnx_file import OnnxFile, read_onnx
 from trt_perception.recognition import Candidate, recognise
-
-Task = Literal['detect', 'instance', 'semantic', 'pose', 'oriented', 'face', 'classify', 'embed']
-FAMILIES: dict[str, tuple[Task, ...]] = {
-    'yolov5': ('detect', 'instance'),
-    'yolov7': ('detect',),
-    'yolov8': ('detect', 'instance', 'pose', 'oriented'),
-    'yolov10': ('detect', 'instance', 'pose', 'oriented'),
-    'yolox': ('detect',),
-    'efficient_nms': ('detect',),
-    'rtdetr': ('detect',),
-    'detr': ('detect',),
-    'rfdetr': ('detect', 'instance'),
-    'ssd': ('detect',),
-    'retinanet': ('detect',),
-    'retinaface': ('face',),
-    'scrfd': ('face',),
-    'arcface': ('embed',),
-    'semantic': ('semantic',),
-    'classify': ('classify',),
-}
-"""The decoder families and the tasks that each one serves."""
-
-OTHER_NAMES = {'yolov9': 'yolov8', 'yolo11': 'yolov8', 'yolo12': 'yolov8', 'yolo26': 'yolov10'}
-"""Models that have the outputs of a family, and so may stand for its name."""
-
-_IMAGENET: dict[str, Any] = {
-    'mean': (123.675, 116.28, 103.53),
-    'scale': (1 / 58.395, 1 / 57.12, 1 / 57.375),
-}
-"""Mean and inverse standard deviation of ImageNet's pixels, red first."""
-
-FAMILY_INPUTS: dict[str, dict[str, Any]] = {
-    'yolox': {'color_order': 'bgr', 'scale': 1.0, 'pad': 'bottom_right'},
-    'rtdetr': {'resize': 'stretch'},
-    'detr': {'resize': 'stretch'},
-    'rfdetr': {**_IMAGENET, 'resize': 'stretch'},
-    'retinanet': {**_IMAGENET, 'pad': 'bottom_right'},
-    'retinaface': {'color_order': 'bgr', 'mean': (104.0, 117.0, 123.0), 'scale': 1.0},
-    'scrfd': {'mean': 127.5, 'scale': 1 / 128, 'pad': 'bottom_right'},
-    'arcface': {'mean': 127.5, 'scale': 1 / 127.5, 'resize': 'stretch'},
-    'classify': {**_IMAGENET, 'resize': 'centre_crop'},
-}
-"""What a family's models want of their input where neither YAML nor metadata say otherwise."""
 
 Color = tuple[int, int, int]
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of everything that may stand in a model's YAML file."""
-
-
-class InputSpec(_Strict, frozen=True):
-    """How a frame becomes the network's input: tensor = (pixel - mean) * scale.
-
-    Attributes:
-        size: (width, height) in pixels.
-        color_order: the order of the three channels.
-        mean, scale: one per channel, in `color_order`; pixels count 0 to 255. Unless stated,
-            0 and 1/255; 0 and 1 for a network that takes uint8.
-        resize: 'letterbox' keeps the aspect ratio and pads; 'stretch' does not; 'centre_crop'
-            keeps it and cuts what is left over, as classification models want it.
-        shorter_side: pixels of the image's shorter side before a centre crop, at least the
-            longer side of `size`; None is that side divided by 0.875, such as 256 for 224.
-        pad: where the padding of a letterbox goes: 'centre' shares it between both sides,
-            'bottom_right' keeps the image in the upper left corner.
-        pad_value: grey level of the padding, 0 to 255.
-    """
-
-    size: tuple[int, int]
-    color_order: Literal['rgb', 'bgr'] = 'rgb'
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    scale: tuple[float, float, float] = (1 / 255, 1 / 255, 1 / 255)
-    resize: Literal['letterbox', 'stretch', 'centre_crop'] = 'letterbox'
-    shorter_side: int | None = None
-    pad: Literal['centre', 'bottom_right'] = 'centre'
-    pad_value: int = 114
-
-
-class ClassSpec(_Strict, frozen=True):
+class ClassSpec(FromYaml, frozen=True):
     """One class: its name and its RGB colour in pictures (None: taken from the palette)."""
 
     name: str
     color: Color | None = None
 
 
-class ThresholdSpec(_Strict, frozen=True):
+class ThresholdSpec(FromYaml, frozen=True):
     """Defaults of what may change at run time; see `results.DecodeSettings`."""
 
     score: float = 0.25
@@ -123,7 +50,7 @@ class ThresholdSpec(_Strict, frozen=True):
     max_detections: int = 300
 
 
-class GateLimits(_Strict, frozen=True):
+class GateLimits(FromYaml, frozen=True):
     """What a network of reduced precision must reach, compared with float32.
 
     Attributes:
@@ -137,7 +64,7 @@ class GateLimits(_Strict, frozen=True):
     relative_error: float | None = None
 
 
-class QuantisationSpec(_Strict, frozen=True):
+class QuantisationSpec(FromYaml, frozen=True):
     """How far the precision may be reduced.
 
     Attributes:
@@ -150,14 +77,14 @@ class QuantisationSpec(_Strict, frozen=True):
     gate: GateLimits = GateLimits()
 
 
-class ModelSpec(_Strict, frozen=True):
+class ModelSpec(FromYaml, frozen=True):
     """Everything the pipeline must know of one model.
 
     Attributes:
         name: how users call it; the file's stem unless stated.
         onnx: absolute path of the ONNX file.
-        family: which decoder reads the outputs, a key of `FAMILIES`.
-        task: one of `Task`.
+        family: which decoder reads the outputs, a key of `families.FAMILIES`.
+        task: one of `families.Task`.
         input: preprocessing.
         classes: in the order of the network's outputs; none for the task embed.
         thresholds: defaults for decoding.
@@ -181,8 +108,8 @@ class ModelSpec(_Strict, frozen=True):
     quantisation: QuantisationSpec = QuantisationSpec()
     key_points: tuple[str, ...] = ()
     skeleton: tuple[tuple[int, int], ...] = ()
-    options: dict[str, Any] = {}
-    output_operators: dict[str, str] = {}
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    output_operators: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -206,34 +133,21 @@ class ModelSpec(_Strict, frozen=True):
         return frozenset(known[name] for name in wanted) or None
 
 
-class _InputFile(_Strict, frozen=True):
-    """`InputSpec` as written by a user: everything optional, numbers may stand for triples."""
-
-    size: tuple[int, int] | None = None
-    color_order: Literal['rgb', 'bgr'] | None = None
-    mean: float | tuple[float, float, float] | None = None
-    scale: float | tuple[float, float, float] | None = None
-    resize: Literal['letterbox', 'stretch', 'centre_crop'] | None = None
-    shorter_side: int | None = None
-    pad: Literal['centre', 'bottom_right'] | None = None
-    pad_value: int = 114
-
-
-class _ModelFile(_Strict, frozen=True):
+class _ModelFile(FromYaml, frozen=True):
     """`ModelSpec` as written by a user."""
 
     onnx: str
     name: str | None = None
     family: str | None = None
     task: Task | None = None
-    input: _InputFile = _InputFile()
+    input: WrittenInput = WrittenInput()
     classes: tuple[str | ClassSpec, ...] | None = None
     thresholds: ThresholdSpec = ThresholdSpec()
     version: str = ''
     quantisation: QuantisationSpec = QuantisationSpec()
     key_points: tuple[str, ...] = ()
     skeleton: tuple[tuple[int, int], ...] = ()
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def load_model_spec(path: Path) -> ModelSpec:
@@ -277,7 +191,7 @@ def _read_yaml(path: Path) -> _ModelFile:
         allowed = ', '.join(_ModelFile.__struct_fields__)
         raise ModelSpecError(
             f'{path}: {error}. Keys allowed at the top: {allowed}; '
-            f'under input: {", ".join(_InputFile.__struct_fields__)}; '
+            f'under input: {", ".join(WrittenInput.__struct_fields__)}; '
             f'under thresholds: {", ".join(ThresholdSpec.__struct_fields__)}; '
             f'under quantisation: {", ".join(QuantisationSpec.__struct_fields__)}'
         ) from error
@@ -293,7 +207,7 @@ def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) 
         onnx=onnx_path,
         family=told.family,
         task=told.task,
-        input=_complete_input(path, written.input, onnx, told.family, family_stated=stated),
+        input=complete_input(path, written.input, onnx, told.family, family_stated=stated),
         classes=_complete_classes(path, written, onnx, told.task),
         thresholds=written.thresholds,
         version=written.version or metadata.get('version', ''),
@@ -373,90 +287,6 @@ def _complete_key_points(
     if people and onnx.class_names() == ('person',) and not written.key_points:
         return names or BODY_POINTS, written.skeleton or BODY_SKELETON
     return names, written.skeleton
-
-
-def _complete_input(
-    path: Path, written: _InputFile, onnx: OnnxFile, family: str, *, family_stated: bool
-) -> InputSpec:
-    metadata = onnx.metadata
-    size = _complete_size(path, written, onnx)
-    exporters = input_of(metadata, size)
-    usual = {**FAMILY_INPUTS.get(family, {}), **exporters}
-    takes_pixels = onnx.inputs[0].dtype == np.uint8
-    if takes_pixels:
-        usual |= {'mean': 0.0, 'scale': 1.0}
-    if not (family_stated or exporters or takes_pixels):
-        _refuse_unstated_normalisation(path, written, metadata, family)
-    resize = written.resize or metadata.get('resize', usual.get('resize', 'letterbox'))
-    try:
-        mean = _triple(written.mean, metadata.get('mean'), usual.get('mean', 0.0))
-        scale = _triple(written.scale, metadata.get('scale'), usual.get('scale', 1 / 255))
-        if takes_pixels and (any(mean) or any(value != 1 for value in scale)):
-            raise ValueError(
-                f'the network takes uint8 pixels as they are, so that mean must be 0 and scale 1; '
-                f'mean is {mean}, scale is {scale}'
-            )
-        return msgspec.convert(
-            {
-                'size': size,
-                'color_order': written.color_order
-                or metadata.get('color_order', usual.get('color_order', 'rgb')),
-                'mean': mean,
-                'scale': scale,
-                'resize': resize,
-                'shorter_side': written.shorter_side
-                or (usual.get('shorter_side') if resize == 'centre_crop' else None),
-                'pad': written.pad or metadata.get('pad', usual.get('pad', 'centre')),
-                'pad_value': written.pad_value,
-            },
-            InputSpec,
-        )
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ModelSpecError(f'{path}: input, completed by the ONNX metadata: {error}') from error
-
-
-def _complete_size(path: Path, written: _InputFile, onnx: OnnxFile) -> tuple[int, int]:
-    if onnx.layout == 'NHWC':
-        raise ModelFileError(
-            f'{onnx.path}: takes images of the layout NHWC, {list(onnx.inputs[0].shape)}; NCHW is '
-            f'needed. `trt_perception export {onnx.path.name} --out nchw.onnx` turns it'
-        )
-    size = written.size or onnx.input_size() or size_of(onnx.metadata)
-    if size is None:
-        raise ModelSpecError(
-            f'{path}: the ONNX file leaves the input size open; '
-            'state it as `input: {size: [width, height]}`'
-        )
-    return size
-
-
-def _refuse_unstated_normalisation(
-    path: Path, written: _InputFile, metadata: dict[str, str], family: str
-) -> None:
-    """Ask for it where the outputs told the family, but the family has several."""
-    told = (written.mean, written.scale, metadata.get('mean'), metadata.get('scale'))
-    if family in OPEN_INPUT and told == (None,) * 4:
-        raise ModelSpecError(
-            f'{path}: the outputs are those of family {family}, but how the pixels are normalised '
-            'is stated neither here nor in the ONNX metadata. State `family: '
-            f'{family}` and `input: {{mean: [...], scale: [...]}}` in a model YAML, in pixels of '
-            '0 to 255; ImageNet is mean [123.675, 116.28, 103.53] and scale [0.01712, 0.01751, '
-            '0.01743]'
-        )
-
-
-def _triple(
-    written: float | tuple[float, float, float] | None,
-    metadata: str | None,
-    default: float | tuple[float, float, float],
-) -> tuple[float, ...]:
-    """Three numbers from the YAML file, else from metadata such as '0' or '[1, 2, 3]'."""
-    if written is None and metadata is not None:
-        values = [float(word) for word in metadata.strip('[]() ').replace(',', ' ').split()]
-    else:
-        chosen = default if written is None else written
-        values = list(chosen) if isinstance(chosen, tuple) else [chosen]
-    return tuple(values * 3 if len(values) == 1 else values)
 
 
 def _complete_classes(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from trt_perception.families import Task
 from trt_perception.family_signatures import (
     MOST,
     MOST_CLASSES,
@@ -24,9 +25,6 @@ from trt_perception.onnx_file import OnnxFile
 from trt_perception.shape_patterns import Bindings, bound
 from trt_perception.tensor_spec import TensorSpec
 
-if TYPE_CHECKING:
-    from trt_perception.model_spec import Task
-
 _EXPORTERS: tuple[tuple[str, str, frozenset[str]], ...] = (
     ('description', r'(?i)ultralytics .*rt-?detr', frozenset({'rtdetr'})),
     ('description', r'(?i)ultralytics .*yolo', frozenset({'yolov8', 'yolov10', 'classify'})),
@@ -39,7 +37,7 @@ class Candidate:
     """What a file may be.
 
     Attributes:
-        family, task: as in `model_spec.FAMILIES`.
+        family, task: as in `families.FAMILIES`.
         reason: what the outputs are then, in words.
         classes: their number, None where the outputs do not tell.
         key_points: their number, None where there are none or the outputs do not tell.

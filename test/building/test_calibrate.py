@@ -21,7 +21,8 @@ from trt_perception.building.precision import prepare_graph
 from trt_perception.building.range_collection import METHODS, RangeCollector, _sampling_step
 from trt_perception.errors import CalibrationError, ModelFileError, ParameterError
 from trt_perception.frames import Frame
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 
 SIZE = (128, 96)
 

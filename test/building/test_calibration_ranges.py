@@ -23,7 +23,7 @@ from trt_perception.building.calibration_ranges import (
     write_ranges,
 )
 from trt_perception.errors import CalibrationError
-from trt_perception.model_spec import InputSpec
+from trt_perception.model_input import InputSpec
 
 ONNX = 'ab' * 32
 INPUT = InputSpec(size=(64, 48))

@@ -14,7 +14,8 @@ from family_networks import Net, write_family
 from trt_perception.building.calibration_ranges import CalibrationRanges, TensorRange
 from trt_perception.building.sensitivity import Sensitivity
 from trt_perception.errors import ParameterError
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 
 SIZE = (128, 96)
 

@@ -8,7 +8,8 @@ import pytest
 
 from trt_perception.cli.results_entries import entry_of
 from trt_perception.frames import Frame
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.results import Classification, Detections, Embedding, SegmentationMap
 
 FRAME = Frame.from_bgr(np.zeros((48, 64, 3), np.uint8))

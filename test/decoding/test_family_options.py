@@ -7,7 +7,8 @@ import pytest
 
 from trt_perception.decoding.family_options import FamilyOptions, options_of
 from trt_perception.errors import ModelSpecError
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 
 
 class Example(FamilyOptions, frozen=True):

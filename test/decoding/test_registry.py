@@ -8,7 +8,9 @@ from trt_perception.decoding.registry import decoder_for
 from trt_perception.decoding.semantic import SemanticDecoder
 from trt_perception.decoding.yolov8 import Yolov8Decoder
 from trt_perception.errors import ModelOutputError, ModelSpecError
-from trt_perception.model_spec import FAMILIES, ClassSpec, InputSpec, ModelSpec
+from trt_perception.families import FAMILIES
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.tensor_spec import TensorSpec
 
 

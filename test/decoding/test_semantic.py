@@ -10,7 +10,8 @@ from plain_decoding import plain_mask_logits
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.decoding.semantic import SemanticDecoder
 from trt_perception.errors import ModelOutputError, ModelSpecError
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec

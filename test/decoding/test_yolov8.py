@@ -10,7 +10,8 @@ from trt_perception.decoding.instance_masks import instance_masks
 from trt_perception.decoding.suppression import suppress
 from trt_perception.decoding.yolov8 import Yolov8Decoder
 from trt_perception.errors import ModelOutputError
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec

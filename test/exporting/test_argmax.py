@@ -15,7 +15,8 @@ from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import BackendUnavailableError, ExportError
 from trt_perception.exporting.argmax import add_argmax
 from trt_perception.exporting.comparison import outputs_of, random_images
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.onnx_file import read_onnx
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings

@@ -15,7 +15,8 @@ from trt_perception.decoding.suppression import suppress
 from trt_perception.errors import BackendUnavailableError, ExportError
 from trt_perception.exporting.comparison import outputs_of
 from trt_perception.exporting.suppression import SuppressionOptions, add_suppression
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.onnx_file import read_onnx
 from trt_perception.runtime.tensorrt_flavour import find_flavour
 

@@ -8,7 +8,8 @@ from trt_perception.decoding.registry import decoder_for
 from trt_perception.kernels import device_instances
 from trt_perception.kernels.decoders import device_decoder
 from trt_perception.kernels.drawn_detections import DrawnDetections
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings, InstanceMask
 from trt_perception.tensor_spec import TensorSpec

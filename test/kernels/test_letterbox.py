@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from trt_perception.frames import Frame
 from trt_perception.kernels.letterbox import DEVICE_ENCODINGS, DeviceImage, LetterboxKernel
-from trt_perception.model_spec import InputSpec
+from trt_perception.model_input import InputSpec
 from trt_perception.preprocessing.colour import ENCODINGS, to_bgr
 from trt_perception.preprocessing.letterbox import Preprocessor
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
-from trt_perception.model_spec import ClassSpec, InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ClassSpec, ModelSpec
 from trt_perception.msg import KeyPoints2DArray
 from trt_perception.nodes.key_point_messages import KeyPointMessages
 from trt_perception.results import Detections

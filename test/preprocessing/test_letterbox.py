@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_perception.model_spec import InputSpec
+from trt_perception.model_input import InputSpec
 from trt_perception.preprocessing.letterbox import Letterbox, Preprocessor
 
 NETWORK = (640, 384)

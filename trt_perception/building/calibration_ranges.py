@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from trt_perception.errors import CalibrationError
-from trt_perception.model_spec import InputSpec
+from trt_perception.model_input import InputSpec
 
 FORMAT = 'trt_perception calibration'
 VERSION = 1

@@ -7,8 +7,9 @@ from typing import Any
 
 from trt_perception.errors import PerceptionError
 from trt_perception.exporter_metadata import size_of, task_of
+from trt_perception.families import FAMILIES
 from trt_perception.family_signatures import NOT_SERVED
-from trt_perception.model_spec import FAMILIES, ModelSpec, load_model_spec
+from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.onnx_file import OnnxFile
 from trt_perception.recognition import Recognition, recognise
 

@@ -1,6 +1,6 @@
 """Finds the decoder of a model's family.
 
-A family is one entry in `model_spec.FAMILIES` and one module of the same name in this package,
+A family is one entry in `families.FAMILIES` and one module of the same name in this package,
 with a function `configure(spec, outputs) -> Decoder`. Where its networks take more than an image,
 it has a function `side_inputs(spec, inputs)` too; see `side_inputs_for`.
 """
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from trt_perception.decoding.output_shapes import describe
 from trt_perception.decoding.protocol import Decoder
 from trt_perception.errors import ModelOutputError, ModelSpecError
-from trt_perception.model_spec import FAMILIES, ModelSpec
+from trt_perception.families import FAMILIES
+from trt_perception.model_spec import ModelSpec
 from trt_perception.tensor_spec import TensorSpec
 
 

@@ -14,7 +14,7 @@ from trt_perception.errors import EvaluationError, SourceError
 from trt_perception.evaluation.dataset import Dataset, Sample, TrueObjects
 from trt_perception.evaluation.images import read_image
 from trt_perception.evaluation.run_lengths import from_annotation
-from trt_perception.model_spec import Task
+from trt_perception.families import Task
 
 
 class _Image(msgspec.Struct, frozen=True):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_perception.families import Task
 from trt_perception.frames import Frame
-from trt_perception.model_spec import Task
 
 IGNORED = 255
 """Pixels that are not judged, in semantic truth."""

@@ -7,8 +7,8 @@ import numpy as np
 from trt_perception.errors import EvaluationError
 from trt_perception.evaluation.dataset import Dataset, Sample, TrueObjects
 from trt_perception.evaluation.run_lengths import encoded
+from trt_perception.families import Task
 from trt_perception.frames import Frame
-from trt_perception.model_spec import Task
 from trt_perception.scenes import (
     SEMANTIC_CLASSES,
     THING_CLASSES,

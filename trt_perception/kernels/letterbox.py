@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from trt_perception.kernels.launching import Launcher, blank, blocks, fill, struct
-from trt_perception.model_spec import InputSpec
+from trt_perception.model_input import InputSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 
 MOST_IMAGES = 32

@@ -7,7 +7,7 @@ from typing import Any
 from std_msgs.msg import Header
 from vision_msgs.msg import Classification as ClassificationMessage
 
-from trt_perception.model_spec import Task
+from trt_perception.families import Task
 from trt_perception.msg import Embeddings
 from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode

@@ -8,7 +8,7 @@ from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from trt_perception.model_spec import Task
+from trt_perception.families import Task
 from trt_perception.msg import Embeddings, KeyPoints2DArray
 from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode

@@ -17,7 +17,7 @@ from vision_msgs.msg import LabelInfo, VisionInfo
 
 from trt_perception.building.variants import variant_names
 from trt_perception.errors import InferenceError, ParameterError
-from trt_perception.model_spec import Task
+from trt_perception.families import Task
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.camera_input import (
     CameraInput,

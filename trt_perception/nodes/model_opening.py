@@ -11,7 +11,8 @@ from trt_perception.adaptation.settings import MachineState
 from trt_perception.building.build_progress import BuildControl
 from trt_perception.building.opening import Watch, open_built_pipeline
 from trt_perception.building.variants import VariantName, open_variants
-from trt_perception.model_spec import Task, load_model_spec
+from trt_perception.families import Task
+from trt_perception.model_spec import load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.nodes.adapting import adaptation_settings, adaptive_variants, machine_state
 from trt_perception.nodes.lifecycle import PerceptionNode

@@ -10,7 +10,7 @@ from vision_msgs.msg import Detection2DArray
 
 from trt_perception.drawing.masks import color_mask
 from trt_perception.drawing.palette import class_colors
-from trt_perception.model_spec import Task
+from trt_perception.families import Task
 from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.parameter_table import SegmentParameters

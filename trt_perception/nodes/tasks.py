@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from trt_perception.errors import ModelSpecError
-from trt_perception.model_spec import ModelSpec, Task
+from trt_perception.families import Task
+from trt_perception.model_spec import ModelSpec
 
 SERVED_BY: dict[Task, str] = {
     'detect': 'detect_node',

@@ -18,7 +18,8 @@ from trt_perception.gpu.device import Gpu
 from trt_perception.kernels.decoders import DeviceDecoder, device_decoder
 from trt_perception.kernels.launching import DeviceKernels, Launcher
 from trt_perception.kernels.letterbox import DeviceImage, LetterboxKernel
-from trt_perception.model_spec import InputSpec, ModelSpec
+from trt_perception.model_input import InputSpec
+from trt_perception.model_spec import ModelSpec
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings, Result
 from trt_perception.runtime.device_protocol import Shapes

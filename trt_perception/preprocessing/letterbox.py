@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from trt_perception.model_spec import InputSpec
+from trt_perception.model_input import InputSpec
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
