@@ -9,8 +9,6 @@ same and the reason is told.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import logging
 import os
 import re
@@ -22,13 +20,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from trt_perception.building.build_lock import build_lock
 from trt_perception.building.engine_file import (
     read_engine_file,
     read_kept_engine,
     read_kept_header,
 )
 from trt_perception.building.engine_identity import EngineIdentity, differences
-from trt_perception.errors import BuildCancelledError, EngineFileError, ParameterError
+from trt_perception.errors import EngineFileError, ParameterError
 from trt_perception.sealed_file import (
     PARTIAL_SUFFIX,
     open_private_folder,
@@ -40,11 +39,8 @@ log = logging.getLogger(__name__)
 OVERRIDE = 'TRT_PERCEPTION_ENGINES'
 """Environment variable that names another folder."""
 
-_LOCK = '.building.lock'
 _SUFFIX = '.engine'
 _NAME = re.compile(r'[0-9a-f]{64}\.engine')
-_POLL_S = 0.1
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -157,7 +153,7 @@ class EngineCache:
         if isinstance(found, Engine):
             return found
         warnings: list[str] = []
-        with self._build_lock(on_wait, cancelled) as locked:
+        with build_lock(self.folder, on_wait, cancelled) as locked:
             found = self.find(identity, label)
             if isinstance(found, Engine):
                 return found
@@ -328,50 +324,6 @@ class EngineCache:
         return KeptEngine(
             path, entry.size_bytes, entry.last_used, header.label, header.identity, header.facts
         )
-
-    @contextlib.contextmanager
-    def _build_lock(
-        self, on_wait: Callable[[str], None], cancelled: Callable[[], bool]
-    ) -> Iterator[bool]:
-        """Holds the folder's lock, which the kernel frees when the process dies.
-
-        Yields whether it is held. It is not where the folder or its file system allows none;
-        the build then goes on without.
-        """
-        locked = False
-        with contextlib.ExitStack() as stack:
-            try:
-                folder = stack.enter_context(self._opened(create=True))
-                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-                lock = os.open(_LOCK, flags, 0o600, dir_fd=folder)
-                stack.callback(os.close, lock)
-                locked = _wait_for_lock(lock, on_wait, cancelled)
-            except (OSError, EngineFileError) as error:
-                log.debug('no lock in %s: %s', self.folder, error)
-            yield locked
-
-
-def _wait_for_lock(
-    lock: int, on_wait: Callable[[str], None], cancelled: Callable[[], bool]
-) -> bool:
-    """True once the lock is held; False where the file system has no locks."""
-    told = False
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return False
-            raise
-        if not told:
-            on_wait('another process builds an engine here; waiting for it')
-            told = True
-        if cancelled():
-            raise BuildCancelledError('cancelled while another process was building an engine')
-        time.sleep(_POLL_S)
 
 
 def _remove_partial_files(folder: int) -> None:
