@@ -3,7 +3,7 @@
     python benchmarks/soak.py --minutes 10 -- trt_perception demo --frames 3000 --rate 5
 
 Prints a table per process: resident memory after the first minute, half way and at the end, its
-slope in the second half by least squares, open handles and threads at first and at last.
+slope in the second half with its error, open handles and threads at first and at last.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import psutil
+from memory_growth import slope_with_error
 
 WARM_UP_S = 60.0
 
@@ -110,7 +111,9 @@ def summary(name: str, found: list[Sample]) -> dict[str, object]:
     hours = np.array([sample.time_s for sample in settled]) / 3600
     memory = np.array([sample.rss_mb for sample in settled])
     half = len(settled) // 2
-    slope = float(np.polyfit(hours[half:], memory[half:], 1)[0]) if half > 1 else float('nan')
+    slope = error = float('nan')
+    if half > 3:
+        slope, error = slope_with_error(hours[half:], memory[half:])
     return {
         'process': name,
         'minutes': round(last.time_s / 60, 1),
@@ -118,6 +121,7 @@ def summary(name: str, found: list[Sample]) -> dict[str, object]:
         'rss_mb_half_way': round(settled[half].rss_mb, 1),
         'rss_mb_end': round(last.rss_mb, 1),
         'rss_mb_per_hour_in_second_half': round(slope, 1),
+        'error': round(error, 1),
         'handles': [first.handles, last.handles],
         'threads': [first.threads, last.threads],
     }
