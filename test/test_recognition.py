@@ -202,6 +202,33 @@ def test_fewer_names_than_classes_make_no_detector_something_else(tmp_path, rows
     assert load_model_spec(path).task == task  # the file itself says how many
 
 
+CHOSEN = {
+    'yolov10': {'output0': (300, 6)},
+    'detr': {'labels': (300,), 'boxes': (300, 4), 'scores': (300,)},
+}
+
+
+@pytest.mark.parametrize('family', CHOSEN)
+def test_a_list_of_classes_that_is_not_as_long_as_the_files_is_refused(tmp_path, family):
+    """Shapes tell nothing of it where the network writes class numbers."""
+    yaml = f'family: {family}\nclasses: [car, dog, cow]'
+    with pytest.raises(ModelSpecError, match=r'lists 3 .*the ONNX file names 2: car, dog.*filter'):
+        load_model_spec(written(tmp_path, CHOSEN[family], metadata=NAMES, yaml=yaml))
+    yaml = f'family: {family}\nclasses: [auto, hund]'
+    spec = load_model_spec(written(tmp_path, CHOSEN[family], metadata=NAMES, yaml=yaml))
+    assert spec.class_names == ('auto', 'hund')
+
+
+@pytest.mark.parametrize('family', ['yolov8', 'yolov10'])
+def test_names_in_the_file_that_cannot_be_read_do_not_matter_where_classes_are_listed(
+    tmp_path, family
+):
+    outputs = {'yolov8': DETECT, **CHOSEN}[family]
+    yaml = f'family: {family}\nclasses: [car, dog]'
+    path = written(tmp_path, outputs, metadata={'names': 'car and dog'}, yaml=yaml)
+    assert load_model_spec(path).class_names == ('car', 'dog')
+
+
 def test_images_with_the_channels_last_are_refused_with_a_remedy(tmp_path):
     path = written(tmp_path, DETECT, metadata=NAMES)
     model = onnx.load(path)

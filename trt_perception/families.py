@@ -30,6 +30,9 @@ FAMILIES: dict[str, tuple[Task, ...]] = {
 OTHER_NAMES = {'yolov9': 'yolov8', 'yolo11': 'yolov8', 'yolo12': 'yolov8', 'yolo26': 'yolov10'}
 """Models that have the outputs of a family, and so may stand for its name."""
 
+NUMBERS_CLASSES = frozenset({'yolov10', 'efficient_nms', 'detr'})
+"""Families whose networks write the number of an object's class, not a score for each class."""
+
 _IMAGENET: dict[str, Any] = {
     'mean': (123.675, 116.28, 103.53),
     'scale': (1 / 58.395, 1 / 57.12, 1 / 57.375),

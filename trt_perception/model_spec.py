@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from trt_perception.errors import ModelSpecError
+from trt_perception.errors import ModelFileError, ModelSpecError
 from trt_perception.exporter_metadata import (
     key_point_names_of,
     key_point_shape_of,
@@ -24,6 +24,7 @@ from trt_perception.families import (
     BODY_SKELETON,
     FACE_POINTS,
     FAMILIES,
+    NUMBERS_CLASSES,
     OTHER_NAMES,
     Task,
 )
@@ -208,7 +209,7 @@ def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) 
         family=told.family,
         task=told.task,
         input=complete_input(path, written.input, onnx, told.family, family_stated=stated),
-        classes=_complete_classes(path, written, onnx, told.task),
+        classes=_complete_classes(path, written, onnx, told),
         thresholds=written.thresholds,
         version=written.version or metadata.get('version', ''),
         quantisation=written.quantisation,
@@ -265,7 +266,15 @@ def _identified(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile
 
 def _counts_as_file(onnx: OnnxFile, classes: int) -> bool:
     """Whether the file names as many classes; it may name none."""
-    return 'names' in onnx.metadata and len(onnx.class_names()) == classes
+    return len(_named_by_file(onnx)) == classes
+
+
+def _named_by_file(onnx: OnnxFile) -> tuple[str, ...]:
+    """The file's class names; () where it has none that can be read."""
+    try:
+        return onnx.class_names()
+    except ModelFileError:
+        return ()
 
 
 def _with_key_points(told: Candidate, onnx: OnnxFile) -> Candidate:
@@ -284,21 +293,23 @@ def _complete_key_points(
     if told.task == 'face':
         return names or FACE_POINTS, written.skeleton
     people = told.task == 'pose' and told.key_points == len(BODY_POINTS)
-    if people and onnx.class_names() == ('person',) and not written.key_points:
+    if people and _named_by_file(onnx) == ('person',) and not written.key_points:
         return names or BODY_POINTS, written.skeleton or BODY_SKELETON
     return names, written.skeleton
 
 
 def _complete_classes(
-    path: Path, written: _ModelFile, onnx: OnnxFile, task: Task
+    path: Path, written: _ModelFile, onnx: OnnxFile, told: Candidate
 ) -> tuple[ClassSpec, ...]:
     if written.classes is not None:
+        if told.family in NUMBERS_CLASSES:
+            _check_length(path, written.classes, onnx)
         classes = tuple(ClassSpec(name=c) if isinstance(c, str) else c for c in written.classes)
     else:
         classes = tuple(ClassSpec(name=name) for name in onnx.class_names())
-    if not classes and task == 'face':
+    if not classes and told.task == 'face':
         return (ClassSpec(name='face'),)
-    if not classes and task != 'embed':
+    if not classes and told.task != 'embed':
         raise ModelSpecError(
             f'{path}: class names are stated neither here (`classes: [car, ...]`) '
             'nor in the metadata `names` of the ONNX file'
@@ -308,6 +319,17 @@ def _complete_classes(
     if repeated:
         raise ModelSpecError(f'{path}: class names must differ; repeated: {", ".join(repeated)}')
     return classes
+
+
+def _check_length(path: Path, listed: tuple[str | ClassSpec, ...], onnx: OnnxFile) -> None:
+    """Compare a list of classes with the file's, where the outputs do not tell their number."""
+    names = _named_by_file(onnx)
+    if names and len(names) != len(listed):
+        raise ModelSpecError(
+            f'{path}: `classes` lists {len(listed)} classes, the ONNX file names {len(names)}: '
+            f'{", ".join(names[:8])}{", ..." if len(names) > 8 else ""}. List as many, or leave '
+            '`classes` out; a class filter hides those that are not wanted'
+        )
 
 
 def _check_values(path: Path, spec: ModelSpec) -> None:
