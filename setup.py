@@ -59,6 +59,7 @@ setup(
         'nvrtc': ['cuda-bindings>=12', 'nvidia-cuda-nvrtc>=13'],
         'bags': ['rosbags>=0.11', 'rosbags-image>=0.10'],
         'evaluate': ['faster-coco-eval>=1.6'],
+        'ray': ['ray>=2.9', 'rosbags>=0.11'],
         'tracking': ['scipy>=1.8'],
         'monitoring': ['nvidia-ml-py>=12.535', 'prometheus-client>=0.19'],
         'export': ['onnxruntime>=1.17', 'onnxslim>=0.1.50', 'torch>=2.2'],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trt_perception.cli.numbers import rate, share, size, whole
+from trt_perception.cli.numbers import rate, size, whole
+from trt_perception.cli.thresholds import add_thresholds
 
 
 def describe() -> str:
@@ -47,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='last one to fall back to where an engine is not accurate enough; default none',
     )
     model.add_argument('--threads', type=whole, metavar='N', help='CPU threads for inference')
-    model.add_argument('--score', type=share, help="lowest score, 0 to 1; default: the model's")
-    model.add_argument('--iou', type=share, help='overlap for suppression, 0 to 1')
-    model.add_argument('--max-detections', type=whole, metavar='N', help='per image')
-    model.add_argument('--classes', metavar='A,B', help='keep only these classes')
+    add_thresholds(model)
     tracking = parser.add_argument_group('tracking')
     tracking.add_argument(
         '--tracker',

@@ -21,13 +21,14 @@ from trt_perception.cli.pictures import Pictures, write_picture
 from trt_perception.cli.results_entries import entry_of, refused_entry
 from trt_perception.cli.results_file import ResultsFile, head_of, summary_of
 from trt_perception.cli.tables import counted, stage_table
+from trt_perception.cli.thresholds import settings_of
 from trt_perception.drawing.drawn import Status
-from trt_perception.errors import FrameError, ParameterError
+from trt_perception.errors import FrameError
 from trt_perception.frames import Frame
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import PipelineStatistics
 from trt_perception.pipeline.tracked import TrackedCameras
-from trt_perception.results import DecodeSettings, SegmentationMap
+from trt_perception.results import SegmentationMap
 from trt_perception.sources.opening import open_source
 from trt_perception.sources.source import Source
 from trt_perception.tracking.settings import TrackerSettings
@@ -51,7 +52,7 @@ def detect(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
     )
     try:
-        pipeline.settings = _settings(pipeline, arguments)
+        pipeline.settings = settings_of(pipeline.spec, arguments)
         with open_source(
             arguments.input, size=arguments.size, rate=arguments.rate, topic=arguments.topic
         ) as source:
@@ -208,31 +209,6 @@ class _Run:
         if self._tracked.note:
             print(self._tracked.note)
         print(f'results in {self._out}')
-
-
-def _settings(pipeline: PerceptionPipeline, arguments: argparse.Namespace) -> DecodeSettings:
-    """The model's settings with those that the user gave.
-
-    Raises:
-        ModelSpecError: a name in --classes is no class of the model.
-        ParameterError: there is no name in it.
-    """
-    settings = pipeline.settings
-    if arguments.score is not None:
-        settings = replace(settings, score=arguments.score)
-    if arguments.iou is not None:
-        settings = replace(settings, iou=arguments.iou)
-    if arguments.max_detections is not None:
-        settings = replace(settings, max_detections=arguments.max_detections)
-    if arguments.classes is not None:
-        names = [name.strip() for name in arguments.classes.split(',') if name.strip()]
-        if not names:
-            raise ParameterError(
-                f'--classes {arguments.classes!r} names no class; leave it out to keep all of '
-                f'them: {", ".join(pipeline.spec.class_names)}'
-            )
-        settings = replace(settings, class_filter=pipeline.spec.class_filter(names))
-    return settings
 
 
 def _tracker_settings(arguments: argparse.Namespace) -> TrackerSettings:

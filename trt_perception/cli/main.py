@@ -20,6 +20,7 @@ from trt_perception.errors import PerceptionError
 
 COMMANDS = (
     'detect',
+    'replay',
     'demo',
     'models',
     'doctor',
