@@ -26,6 +26,14 @@ def test_an_image_that_never_waited_was_lost():
     assert gaps.missed(4) == Missed()
 
 
+def test_what_came_while_nobody_waited_may_have_been_replaced():
+    gaps = SequenceGaps()
+    gaps.missed(1)
+    gaps.emptied()
+    gaps.looked_away()
+    assert gaps.missed(5) == Missed(replaced=3)
+
+
 def test_a_middleware_without_numbers_tells_nothing():
     gaps = SequenceGaps()
     assert [gaps.missed(number) for number in (None, None, 7, None, 9)] == [Missed()] * 5

@@ -129,6 +129,10 @@ class FrameSubscription:
         missed = self._gaps.missed(info.get('publication_sequence_number'))
         return self._arrival(message, info, missed)
 
+    def looked_away(self) -> None:
+        """Nobody takes frames for a while, so that one that waits may be replaced by a newer."""
+        self._gaps.looked_away()
+
     def close(self) -> None:
         """Take no more frames."""
         self._node.destroy_subscription(self._subscription)

@@ -86,6 +86,9 @@ class FrameWorker:
         self._collect()
         due_in_s = self._waiting.due_in_s(time.perf_counter())
         if due_in_s == 0.0:
+            for camera in self._cameras:
+                assert camera.subscription is not None
+                camera.subscription.looked_away()
             self._work([(self._cameras[n], arrival) for n, arrival in self._waiting.take()])
         else:
             self._wait.wait(due_in_s)

@@ -35,6 +35,10 @@ class SequenceGaps:
         """Nothing waited: whatever came has been taken."""
         self._empty = True
 
+    def looked_away(self) -> None:
+        """Nobody waits for a while: what comes meanwhile replaces what came before it."""
+        self._empty = False
+
     def missed(self, number: int | None) -> Missed:
         """What went missing before the image of this number.
 

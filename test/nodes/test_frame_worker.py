@@ -1,0 +1,116 @@
+"""One thread that waits for images, and what becomes of those it has no time for."""
+
+from __future__ import annotations
+
+import math
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+import rclpy
+from sensor_msgs.msg import Image
+
+from nodes.graph import Camera, bgr_image, stamp_of
+from nodes.scenes import scene
+from trt_perception.nodes.camera_input import CameraInput, Outputs
+from trt_perception.nodes.frame_subscription import FrameSubscription
+from trt_perception.nodes.frame_worker import FrameWorker
+from trt_perception.nodes.health import Health
+from trt_perception.nodes.image_wait import ImageWait
+from trt_perception.pipeline.statistics import PipelineStatistics
+from trt_perception.pipeline.waiting_frames import WaitingFrames
+
+TOPIC = '/worked/image'
+IMAGE = bgr_image(scene(64, 48))
+PATIENCE_S = 20.0
+
+
+class NoOutputs(Outputs):
+    def publish(self, perceived, header):
+        raise AssertionError('the work is the test')
+
+
+class Slow:
+    """Work that goes on for as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.stamps: list[int] = []
+        self.begun = threading.Semaphore(0)
+        self.may_end = threading.Semaphore(0)
+
+    def __call__(self, batch) -> None:
+        [(_, arrival)] = batch
+        self.stamps.append(stamp_of(arrival))
+        self.begun.release()
+        assert self.may_end.acquire(timeout=PATIENCE_S)
+
+    def began(self) -> None:
+        assert self.begun.acquire(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def running(graph):
+    """A worker with one camera: what it works with, its figures, its faults."""
+    node = rclpy.create_node('worker', context=graph.context)
+    subscription = FrameSubscription(node, transport='raw', reliability='reliable', image=TOPIC)
+    tallied = SimpleNamespace(
+        statistics=PipelineStatistics(), health=Health(lambda _: None), newest_age_s=math.nan
+    )
+    camera = CameraInput('', TOPIC, NoOutputs())
+    camera.open(tallied, subscription)
+    work, faults = Slow(), []
+    worker = FrameWorker(
+        [camera],
+        ImageWait(graph.context, [subscription.handle]),
+        WaitingFrames(1, max_batch=1, deadline_s=0.0),
+        work=work,
+        failed=faults.append,
+        paused=lambda: '',
+    )
+    worker.start()
+    yield SimpleNamespace(work=work, faults=faults, statistics=tallied.statistics)
+    work.may_end.release(100)
+    assert worker.stop()
+    camera.close()
+    node.destroy_node()
+
+
+@pytest.fixture
+def camera(graph):
+    camera = Camera(graph, TOPIC)
+    yield camera
+    camera.close()
+
+
+def test_images_that_come_during_the_work_are_replaced_not_lost(graph, running, camera):
+    camera.matched()
+    heard = graph.collect(Image, TOPIC).matched()
+    camera.publish(IMAGE)
+    running.work.began()
+    stamps = [camera.publish(IMAGE) for _ in range(6)]
+    # Here they have arrived, so that they have in the other subscription of this process too.
+    heard.wait(lambda message: stamp_of(message) == stamps[-1])
+    running.work.may_end.release()
+    running.work.began()
+    assert running.work.stamps[-1] == stamps[-1], 'the newest wins'
+    assert dict(running.statistics.snapshot().drops) == {'replaced': 5}
+    heard.close()
+
+
+def test_work_that_fails_is_told_of_and_the_next_image_served(running, camera):
+    camera.matched()
+    running.work.may_end = threading.Semaphore(0)
+    running.work.stamps = None  # the work cannot append to it
+    camera.publish(IMAGE)
+    for _ in range(200):
+        if running.faults:
+            break
+        threading.Event().wait(0.05)
+    assert isinstance(running.faults[0], AttributeError)
+    running.work.stamps = []
+    stamp_ns = camera.publish(IMAGE)
+    running.work.began()
+    assert running.work.stamps == [stamp_ns]
