@@ -51,7 +51,7 @@ MAY_IMPORT = {
     },
     'cli': {
         *(ROOT, 'evaluation', 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),
-        *('nodes', 'tracking', 'exporting', 'gpu', 'replaying'),
+        *('nodes', 'tracking', 'exporting', 'gpu', 'replaying', 'monitoring'),
     },
 }
 ROS = ('rclpy', 'cv_bridge', 'launch', 'launch_ros', 'ament_index_python', 'rosidl_runtime_py')

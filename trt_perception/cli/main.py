@@ -23,6 +23,7 @@ COMMANDS = (
     'replay',
     'demo',
     'models',
+    'top',
     'doctor',
     'build',
     'cache',

@@ -180,8 +180,8 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         )
         name = self.get_fully_qualified_name().lstrip('/')
         reports = [node, *self.camera_reports()]
-        self._diagnostics.publish(diagnostics_message(now, name, reports))
         self._metrics.tell(Told(f'/{name}', engine, reports, self.machine.newest))
+        self._diagnostics.publish(diagnostics_message(now, name, reports))
 
     def close(self) -> None:
         """End the node's life in whatever state it is; the process may then end."""

@@ -1,0 +1,59 @@
+"""The table of `trt_perception top`. With nodes: test/nodes/test_overview.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from trt_perception.cli.top import table
+from trt_perception.monitoring.node_state import NodeState
+
+DETECT = NodeState(
+    '/robot/detect', '', 'OK', 'active', 14.96, 300, 100, 12.34, 20.06, 0.0131,
+    'street', 'tensorrt', 'fp16', '37% 61 °C', '43%', '210 MiB',
+)  # fmt: skip
+
+
+def cells(states) -> list[list[str]]:
+    return [line.split() for line in table(states).splitlines()]
+
+
+def test_no_nodes_leave_the_titles():
+    [titles] = cells([])
+    assert titles == [
+        'node', 'state', 'rate', 'dropped', 'p50', 'p99', 'age', 'GPU', 'CPU', 'RSS',
+        'model', 'precision', 'engine',
+    ]  # fmt: skip
+
+
+def test_a_node_shows_all_its_figures_with_units():
+    _, row = cells([DETECT])
+    assert ' '.join(row) == (
+        '/robot/detect OK 15.0 Hz 100 (25%) 12.3 ms 20.1 ms 13.1 ms '
+        '37% 61 °C 43% 210 MiB street fp16 tensorrt'
+    )
+
+
+def test_what_a_node_does_not_say_is_a_dash():
+    _, row = cells([NodeState('/a')])
+    assert ' '.join(row) == '/a - - 0' + ' -' * 9
+
+
+def test_cameras_stand_below_their_node_and_bad_news_below_the_table():
+    front = NodeState('/rig', 'front', 'STALE', 'no image on /front/image for 6 s')
+    lines = table([NodeState('/rig', state='OK', message='active'), front]).splitlines()
+    assert lines[2].startswith('  front  STALE')
+    assert lines[3:] == ['', 'STALE  /rig front: no image on /front/image for 6 s']
+
+
+def test_without_ros_the_error_says_how_to_get_it(command):
+    code = 'import sys; sys.modules["rclpy"] = None\nfrom trt_perception.cli.main import main\n'
+    done = subprocess.run(
+        [sys.executable, '-c', f'{code}sys.exit(main(["top", "--once"]))'],
+        capture_output=True,
+        text=True,
+        env=command.environment,
+    )
+    assert done.returncode == 2
+    assert 'source /opt/ros/<distribution>/setup.bash' in done.stderr
+    assert 'Traceback' not in done.stderr

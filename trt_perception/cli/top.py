@@ -1,0 +1,124 @@
+"""`trt_perception top`: how all nodes and cameras are doing, live."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+
+from trt_perception.cli.numbers import whole
+from trt_perception.cli.tables import aligned
+from trt_perception.errors import MissingDependencyError
+from trt_perception.monitoring.node_state import NodeState
+
+NOBODY = (
+    'no node of this package is heard. Are they started, and are ROS_DOMAIN_ID and the '
+    'middleware (RMW_IMPLEMENTATION) the same here?'
+)
+
+_TITLES = ('node', 'state', 'rate', 'dropped', 'p50', 'p99', 'age', 'GPU', 'CPU', 'RSS')
+_ENGINE_TITLES = ('model', 'precision', 'engine')
+_SIDES = '<<>>>>>>>><<<'
+_HOME, _TO_LINE_END, _TO_SCREEN_END = '\x1b[H', '\x1b[K', '\x1b[J'
+_PERIOD_S = 1.0
+
+
+def describe() -> str:
+    """One line for the help text."""
+    return 'Show live how all nodes and cameras are doing: rate, drops, latency, engine, GPU.'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Live or once."""
+    parser.add_argument(
+        '--once', action='store_true', help='print one table and exit; status 1 where nobody is'
+    )
+    parser.add_argument(
+        '--wait',
+        type=whole,
+        default=5,
+        metavar='S',
+        help='seconds to wait for nodes before it says that there are none; default %(default)s',
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table once, or again and again until Ctrl-C."""
+    try:
+        from trt_perception.nodes.overview import Overview
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'top listens to ROS 2 nodes, and ROS 2 is not here ({error}): '
+            'source /opt/ros/<distribution>/setup.bash, or the environment of `make setup`'
+        ) from error
+    with Overview() as overview:
+        if arguments.once:
+            overview.settle(arguments.wait)
+            states = overview.states()
+            print(table(states) if states else NOBODY)
+            return 0 if states else 1
+        nobody_s = time.monotonic() + arguments.wait
+        try:
+            while True:
+                nobody = NOBODY if time.monotonic() > nobody_s else 'listening ...'
+                _show(overview.states(), nobody)
+                overview.listen(_PERIOD_S)
+        except KeyboardInterrupt:
+            print()
+            return 0
+
+
+def table(states: Sequence[NodeState]) -> str:
+    """One line for each node and camera, then in words what is not well."""
+    rows = [_TITLES + _ENGINE_TITLES, *(_row(state) for state in states)]
+    said = [
+        f'{state.state}  {_name(state)}: {state.message}'
+        for state in states
+        if state.message and state.state != 'OK'
+    ]
+    return '\n'.join([aligned(rows, _SIDES), *([''] if said else []), *said])
+
+
+def _show(states: Sequence[NodeState], nobody: str) -> None:
+    """On a terminal in the place of the last table, else below it; `nobody` where none is."""
+    head = f'trt_perception top  {time.strftime("%H:%M:%S")}  Ctrl-C ends it'
+    lines = [head, '', *(table(states) if states else nobody).splitlines()]
+    if not sys.stdout.isatty() or os.environ.get('TERM', 'dumb') == 'dumb':
+        print('\n'.join(lines), end='\n\n', flush=True)
+        return
+    columns, rows = shutil.get_terminal_size()
+    fitting = [line[:columns] + _TO_LINE_END for line in lines[: rows - 1]]
+    print(_HOME + '\n'.join(fitting) + _TO_SCREEN_END, end='', flush=True)
+
+
+def _row(state: NodeState) -> tuple[str, ...]:
+    dropped = str(state.frames_dropped)
+    if state.frames_dropped:
+        dropped += f' ({state.drop_share:.0%})'
+    return (
+        '  ' + state.camera if state.camera else state.node,
+        state.state or '-',
+        _number(state.rate_hz, '.1f', 'Hz'),
+        dropped,
+        _number(state.p50_ms, '.1f', 'ms'),
+        _number(state.p99_ms, '.1f', 'ms'),
+        _number(state.age_s * 1e3, '.1f', 'ms'),
+        state.gpu or '-',
+        state.cpu or '-',
+        state.rss or '-',
+        state.model or '-',
+        state.precision or '-',
+        state.backend or '-',
+    )
+
+
+def _name(state: NodeState) -> str:
+    return f'{state.node} {state.camera}'.rstrip()
+
+
+def _number(value: float, form: str, unit: str) -> str:
+    return '-' if math.isnan(value) else f'{value:{form}} {unit}'
