@@ -88,7 +88,7 @@ def test_a_quality_of_service_that_does_not_fit_is_explained(node, strangers):
     assert status.level == b'\x01'
     # It is read at the start: telling to set it would lead to a refusal.
     assert 'Start this node with the parameter `reliability` at best_effort' in status.message
-    assert 'best_effort' in status.message
+    assert 'not fit: Best effort publisher and reliable subscription. Start' in status.message
 
 
 @pytest.mark.parametrize(

@@ -176,8 +176,8 @@ class FrameSubscription:
             elif verdict == QoSCompatibility.ERROR:
                 text = (
                     f'{name} offers a quality of service on {self.topic} that does not fit: '
-                    f'{reason} Start this node with the parameter `reliability` at best_effort, '
-                    'or change the publisher'
+                    f'{_misfits(reason)}. Start this node with the parameter `reliability` at '
+                    'best_effort, or change the publisher'
                 )
             else:
                 fitting.append(name)
@@ -219,6 +219,12 @@ def compressed_topic(node: Node, image: str = 'image') -> str:
     if remapped != node.resolve_topic_name(name, only_expand=True):
         return remapped
     return f'{node.resolve_topic_name(image)}/compressed'
+
+
+def _misfits(reason: str) -> str:
+    """The middleware's sentences, without the marks between them."""
+    sentences = (text.strip().removeprefix('ERROR: ') for text in reason.split(';'))
+    return ', '.join(text for text in sentences if text)
 
 
 def _raw(message: Image) -> Frame:
