@@ -117,7 +117,15 @@ def test_old_operators_and_float64_are_refused(tmp_path: Path):
         load_graph(saved(tmp_path, model_of(relu, kind=TensorProto.DOUBLE)))
 
 
-def test_too_large_a_model_is_refused(external: Path, monkeypatch: pytest.MonkeyPatch):
+def test_too_large_a_model_is_refused(tmp_path: Path):
+    path = tmp_path / 'huge.onnx'
+    with path.open('wb') as file:
+        file.truncate(2**31)  # takes no room on the disk
+    with pytest.raises(ModelFileError, match=r'2.0 GiB; an ONNX file holds at most 2 GiB'):
+        load_graph(path)
+
+
+def test_too_much_external_data_is_refused(external: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(onnx_graph, 'MOST_BYTES', 1000)
     with pytest.raises(ModelFileError, match='2 GiB'):
         load_graph(external)

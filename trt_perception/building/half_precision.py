@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from trt_perception.building.graph_files import subgraphs
 from trt_perception.building.graph_index import WEIGHTED, GraphIndex
-from trt_perception.building.onnx_graph import captured, name_nodes, sort_nodes, subgraphs
+from trt_perception.building.onnx_graph import captured, name_nodes, sort_nodes
 
 _FLOAT_ONLY = frozenset(
     ['CumSum', 'NonMaxSuppression', 'Range', 'RoiAlign', 'TopK', 'Upsample', 'EyeLike']

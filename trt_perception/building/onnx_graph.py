@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import TensorProto, external_data_helper, numpy_helper, version_converter
 
+from trt_perception.building.graph_files import (
+    MOST_BYTES,
+    external_files,
+    parse_model,
+    read_model,
+    subgraphs,
+)
 from trt_perception.errors import ModelFileError
 
 OLDEST_OPSET = 11
@@ -21,9 +26,6 @@ OLDEST_OPSET = 11
 
 QUANTISABLE_OPSET = 19
 """The first operator set in which Q/DQ may take float16 (ONNX operator changelog)."""
-
-MOST_BYTES = 2**31 - 1
-"""Most that one protobuf message, and so one ONNX model in memory, may hold."""
 
 _DEFAULT = ('', 'ai.onnx')
 
@@ -35,8 +37,8 @@ def graph_digest(path: Path) -> str:
         ModelFileError: the file or its external data is missing, damaged or outside its folder.
     """
     digest = hashlib.sha256()
-    digest.update(_read(path))
-    for file in _external_files(path, _parse(path)):
+    digest.update(read_model(path))
+    for file in external_files(path, parse_model(path)):
         with open(file, 'rb') as data:
             while block := data.read(1 << 20):
                 digest.update(block)
@@ -53,8 +55,8 @@ def load_graph(path: Path) -> onnx.ModelProto:
         ModelFileError: see `graph_digest`; or it is too large, its operator set too old, it
             computes in float64, two nodes write the same tensor, or a tensor comes from nowhere.
     """
-    model = _parse(path)
-    external = _external_files(path, model)
+    model = parse_model(path)
+    external = external_files(path, model)
     size = path.stat().st_size + sum(file.stat().st_size for file in external)
     if size > MOST_BYTES:
         raise ModelFileError(
@@ -205,14 +207,6 @@ def sort_nodes(graph: onnx.GraphProto, origin: str) -> None:
         graph.node.extend(copies)
 
 
-def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs inside a node, as those of If and Loop."""
-    for attribute in node.attribute:
-        if attribute.HasField('g'):
-            yield attribute.g
-        yield from attribute.graphs
-
-
 def captured(node: onnx.NodeProto) -> set[str]:
     """Tensors that the graphs inside a node read from around them."""
     names: set[str] = set()
@@ -287,74 +281,3 @@ def _declared_types(graph: onnx.GraphProto) -> Iterator[tuple[str, int]]:
                 yield node.output[0], TensorProto.DOUBLE
             if node.op_type == 'Cast' and attribute.name == 'to':
                 yield node.output[0], attribute.i
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise ModelFileError(
-                f'{path}: {size / 2**30:.1f} GiB; an ONNX file holds at most 2 GiB. '
-                'Export it in float16, or choose a smaller model'
-            )
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelFileError(f'{path}: no such ONNX file. Check `onnx` in the model YAML') from None
-    except OSError as error:
-        raise ModelFileError(f'{path}: cannot be read: {error}') from error
-
-
-def _parse(path: Path) -> onnx.ModelProto:
-    data = _read(path)
-    try:
-        return onnx.load_model_from_string(data)
-    except (DecodeError, ValueError) as error:
-        raise ModelFileError(
-            f'{path}: not an ONNX file, or truncated ({len(data)} bytes). Export it again'
-        ) from error
-
-
-def _external_files(path: Path, model: onnx.ModelProto) -> list[Path]:
-    """The files that hold weights of the model, each once, sorted.
-
-    Raises:
-        ModelFileError: one is missing, too short, or lies outside the model's folder.
-    """
-    folder = path.parent.resolve()
-    files: dict[Path, int] = {}
-    for tensor in _all_tensors(model.graph):
-        if not external_data_helper.uses_external_data(tensor):
-            continue
-        info = external_data_helper.ExternalDataInfo(tensor)
-        file = Path(os.path.normpath(folder / info.location))
-        # A link inside the folder may still lead out of it.
-        if not (file.is_relative_to(folder) and file.resolve().is_relative_to(folder)):
-            raise ModelFileError(
-                f'{path}: the weights of {tensor.name!r} are to be read from {info.location!r}, '
-                'outside the folder of the ONNX file; that is refused. Put the data beside it'
-            )
-        end = (info.offset or 0) + (info.length or 0)
-        files[file] = max(files.get(file, 0), end)
-    for file, needed in files.items():
-        if not file.is_file():
-            raise ModelFileError(
-                f'{path}: its external data {file.name} is missing in {folder}. '
-                'Copy it there, or export the network into one file'
-            )
-        if file.stat().st_size < needed:
-            raise ModelFileError(
-                f'{path}: its external data {file.name} has {file.stat().st_size} bytes, '
-                f'but {needed} are needed. It is cut off; copy it again'
-            )
-    return sorted(files)
-
-
-def _all_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField('t'):
-                yield attribute.t
-            yield from attribute.tensors
-        for inner in subgraphs(node):
-            yield from _all_tensors(inner)
