@@ -335,8 +335,11 @@ class Camera:
         reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
         depth: int = 5,
         node: Any = None,
+        period_ns: int = 0,
     ) -> None:
+        """`period_ns`: from stamp to stamp; 0 takes the wall clock."""
         self.graph = graph
+        self._period_ns = period_ns
         self._node = node or graph.node
         profile = QoSProfile(depth=depth, reliability=reliability)
         self.publisher = self._node.create_publisher(kind, topic, profile)
@@ -355,7 +358,8 @@ class Camera:
 
     def publish(self, message: Image | CompressedImage, stamp_ns: int | None = None) -> int:
         """Publish with a stamp, by default a new and later one; returns it in nanoseconds."""
-        self._stamp_ns = max(self._stamp_ns + 1, time.time_ns())
+        now_ns = self._stamp_ns + self._period_ns if self._period_ns else time.time_ns()
+        self._stamp_ns = max(self._stamp_ns + 1, now_ns)
         stamp_ns = self._stamp_ns if stamp_ns is None else stamp_ns
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
         self.publisher.publish(message)
