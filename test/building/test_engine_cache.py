@@ -444,6 +444,17 @@ def test_pruning_keeps_the_last_used_that_fit(cache):
     assert cache.entries() == []
 
 
+def test_pruning_never_keeps_an_engine_that_was_used_before_a_deleted_one(cache):
+    sizes = {300: 1_000, 200: 40_000, 100: 30_000}
+    for level, (age, size) in enumerate(sizes.items()):
+        identity = changed(ORIN, optimization_level=level)
+        path = obtain(cache, identity, Builder(bytes(size))).path
+        os.utime(path, (time.time() - age,) * 2)
+    gone = cache.prune(max_bytes=50_000)
+    assert [entry.identity.optimization_level for entry in gone] == [1, 0]
+    assert [entry.identity.optimization_level for entry in cache.entries()] == [2]
+
+
 def test_pruning_deletes_damaged_engines_and_touches_no_file_of_others(cache):
     obtain(cache)
     (cache.folder / 'notes.txt').write_text('mine')

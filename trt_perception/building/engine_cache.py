@@ -244,12 +244,13 @@ class EngineCache:
         """
         gone, total, now = [], 0, time.time()
         for entry in self.entries():
-            too_old = max_age_s is not None and now - entry.last_used > max_age_s
-            too_much = max_bytes is not None and total + entry.size_bytes > max_bytes
-            if entry.damaged or too_old or too_much:
+            if entry.damaged or (max_age_s is not None and now - entry.last_used > max_age_s):
                 gone.append(entry)
-            else:
-                total += entry.size_bytes
+                continue
+            # Once one does not fit, none of those that were used before it does.
+            total += entry.size_bytes
+            if max_bytes is not None and total > max_bytes:
+                gone.append(entry)
         if not dry_run:
             for entry in gone:
                 entry.path.unlink(missing_ok=True)
