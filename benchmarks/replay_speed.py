@@ -63,7 +63,10 @@ def record(path: Path, frames: int, size: tuple[int, int]) -> Path:
 
 
 def replayed(bag: Path, out: Path, arguments: argparse.Namespace, jobs: int) -> list[object]:
-    """Replay it, print how long that took; returns all messages of the new bag."""
+    """Replay it, print how long that took; returns all messages of the new bag.
+
+    They are serialised anew: rclpy leaves what happens to be in memory where CDR has padding.
+    """
     command = [sys.executable, '-m', 'trt_perception.cli', 'replay', str(bag), '-q']
     command += ['--model', arguments.model, '--out', str(out), '--jobs', str(jobs)]
     begin = time.perf_counter()
@@ -75,7 +78,11 @@ def replayed(bag: Path, out: Path, arguments: argparse.Namespace, jobs: int) -> 
         f'recording in {took_s:.1f} s, {speed:.2f} times real time'
     )
     with AnyReader([out]) as reader:
-        return [(c.topic, t, raw) for c, t, raw in reader.messages()]
+        types = reader.typestore
+        return [
+            (c.topic, t, bytes(types.serialize_cdr(reader.deserialize(raw, c.msgtype), c.msgtype)))
+            for c, t, raw in reader.messages()
+        ]
 
 
 if __name__ == '__main__':

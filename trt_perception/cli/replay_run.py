@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 import time
@@ -63,7 +64,7 @@ def replay_bags(arguments: argparse.Namespace) -> int:
             return INTERRUPTED
     frames = sum((read_run(plan.out) or {}).get('frames', 0) for plan in plans)
     if not arguments.quiet:
-        print(_summary(plans, replay.already, time.perf_counter() - started))
+        print(_summary(plans, replay.already, earlier, time.perf_counter() - started))
     for error in refused:
         print(f'trt_perception: {error}', file=sys.stderr)
     return NOTHING_WORKED if refused or not frames else OK
@@ -152,8 +153,10 @@ def _work(
         run_in_processes(replay, tell, jobs)
 
 
-def _summary(plans: Sequence[BagPlan], already: Sequence[BagPlan], seconds: float) -> str:
-    """A row for each bag, and how fast it was."""
+def _summary(
+    plans: Sequence[BagPlan], already: Sequence[BagPlan], earlier: int, seconds: float
+) -> str:
+    """A row for each bag, and how fast it was where all was done now."""
     rows = [_HEADINGS]
     for plan in plans:
         run = read_run(plan.out) or {}
@@ -166,14 +169,14 @@ def _summary(plans: Sequence[BagPlan], already: Sequence[BagPlan], seconds: floa
                 f'{plan.seconds:.1f}',
             )
         )
-    recorded = sum(plan.seconds for plan in plans if plan not in already)
-    speed = recorded / seconds if seconds > 0 else 0.0
-    said = f'{recorded:.1f} s of recording in {seconds:.1f} s, {speed:.1f} times real time'
-    return f'{aligned(rows, "<>>>")}\n{said}'
+    table = aligned(rows, '<>>>')
+    if earlier or not seconds:
+        return f'{table}\n{earlier} images were done by an earlier run'
+    recorded = sum(plan.seconds for plan in plans)
+    speed = recorded / seconds
+    return f'{table}\n{recorded:.1f} s of recording in {seconds:.1f} s, {speed:.1f} times real time'
 
 
 def _digest(path: Path) -> str:
     """Tells one model description from another."""
-    import hashlib
-
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
