@@ -39,12 +39,13 @@ def model(classes, task='detect'):
 
 def reference(layout, predictions, letterboxes, thresholds):
     """What the CPU finds."""
-    task = 'pose' if layout.extras else 'detect'
+    points = (layout.extras // 2, 2) if layout.extras else None
     decoder = DenseDecoder(
-        model(layout.classes, task),
+        model(layout.classes, 'pose' if points else 'detect'),
         [TensorSpec('output0', layout.dtype, predictions.shape)],
         objectness=layout.objectness,
         classes_scored=layout.classes_scored,
+        key_point_shape=points,
     )
     with np.errstate(all='ignore'):
         return decoder.decode({'output0': predictions}, letterboxes, thresholds)
