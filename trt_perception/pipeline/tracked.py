@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+from trt_perception.pipeline.appearance import Appearance
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.results import Detections
@@ -17,13 +18,19 @@ class TrackedCameras:
     """One tracker for each camera; no two objects of any of them ever share an id.
 
     `follow` is used by one thread at a time. `settings` may be replaced by another one.
+
+    Attributes:
+        appearance: gives objects embeddings before they are followed; None: their model may.
     """
 
-    def __init__(self, settings: TrackerSettings | None = None) -> None:
+    def __init__(
+        self, settings: TrackerSettings | None = None, appearance: Appearance | None = None
+    ) -> None:
         """Start without objects.
 
         Args:
             settings: how to follow; None gives no ids.
+            appearance: see the attribute.
 
         Raises:
             MissingDependencyError: SciPy is not installed and something is to be followed.
@@ -31,6 +38,7 @@ class TrackedCameras:
         self._ids = itertools.count(1)
         self._trackers: dict[str, Tracker] = {}
         self._without_embeddings = False
+        self.appearance = appearance
         self.settings = settings or TrackerSettings()
 
     @property
@@ -50,7 +58,7 @@ class TrackedCameras:
         if self._settings.kind == 'deepsort' and self._without_embeddings:
             return (
                 'tracker deepsort: this model gives no embeddings, so that objects are followed '
-                'as with bytetrack'
+                'as with bytetrack. An embedding model beside it gives them'
             )
         return ''
 
@@ -60,13 +68,15 @@ class TrackedCameras:
         self._without_embeddings = False
 
     def follow(self, perceived: Perceived, stamp_ns: int, camera: str = '') -> Perceived:
-        """The same with ids, where objects were found and a tracker is chosen.
+        """The same with embeddings and ids, where objects were found and these are asked for.
 
         Args:
             perceived: of one frame. Every frame of a camera must come by, in their order.
             stamp_ns: of the frame; 0 where it has none.
             camera: its name.
         """
+        if self.appearance is not None:
+            perceived = self.appearance.describe(perceived)
         settings, found = self._settings, perceived.result
         if settings.kind == 'none' or not isinstance(found, Detections):
             return perceived
