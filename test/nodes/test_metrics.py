@@ -168,6 +168,9 @@ def test_a_node_answers_and_without_its_port_it_runs_on(graph, tmp_path):
         assert found['frames_out_total', '/asked', ''] >= 1
         assert found['stage_seconds', '/asked', '', '0.5', 'since_stamp'] > 0
         assert found['process_resident_bytes', '/asked'] > 1e7
+        assert node.set('warn_latency', 1e-6).successful
+        late = node.diagnostics(lambda s: 'warn_latency is 0 ms' in s.message)
+        assert late.level in (b'\x01', b'\x03'), 'silent besides, after a while'
         assert node.change('deactivate')
         assert node.change('cleanup')
         with socket.create_server(('127.0.0.1', port)):

@@ -187,7 +187,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         """End the node's life in whatever state it is; the process may then end."""
         if self.state in ('unconfigured', 'inactive', 'active'):
             self.trigger_shutdown()
-        self.machine.close()
+        self.machine.close(timeout_s=1.0)  # a driver that hangs must not keep us
         self.destroy_node()
 
     # The life cycle, as rclpy calls it
