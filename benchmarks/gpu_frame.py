@@ -191,7 +191,7 @@ def ultralytics_predict(names: list[str], folder: Path) -> Iterator[dict[str, An
         times, speeds = [], []
         for number in range(130):
             start = time.perf_counter()
-            (found,) = network.predict(next(turns), device=0, imgsz=640, verbose=False)
+            (found,) = network.predict(next(turns), device=0, imgsz=640, rect=False, verbose=False)
             objects = len(found.boxes.xyxy.cpu().numpy())
             if found.masks is not None:
                 found.masks.data.cpu().numpy()
@@ -283,17 +283,26 @@ def _networks_each(name: str, folder: Path, frames: list[Frame]) -> dict[str, An
 
 
 def camera_memory(names: list[str], folder: Path) -> Iterator[dict[str, Any]]:
-    """GPU memory of each camera that is added to a batch, beyond one camera's."""
+    """GPU memory of one to eight cameras in a batch, each number with a pipeline of its own."""
     frames = frames_of(CAMERAS)
     for name in names:
-        with opened(name, folder) as pipeline:
-            room = []
-            for count in range(1, CAMERAS + 1):
-                for _ in range(3):
-                    pipeline.process(frames[:count])
-                room.append(pipeline.runtime.owner.call(lambda gpu: gpu.room.free))
-            added = [before - after for before, after in itertools.pairwise(room)]
-            yield {'network': name, 'added_bytes': added, 'mean': (room[0] - room[-1]) / 7}
+        used = {}
+        owner = acquire_owner()
+        with opened(name, folder):  # what CUDA keeps for good
+            pass
+        for count in (1, 2, 4, 8):
+            before = owner.call(lambda gpu: gpu.room.free)
+            with opened(name, folder) as pipeline:
+                pipeline.make_room(count)
+                for batch in range(1, count + 1):
+                    pipeline.process(frames[:batch])
+                used[count] = before - owner.call(lambda gpu: gpu.room.free)
+        release_owner(owner)
+        yield {
+            'network': name,
+            'device_bytes': used,
+            'of each further camera': (used[8] - used[1]) / 7,
+        }
 
 
 def random_sizes(names: list[str], folder: Path, seconds: float = 62) -> Iterator[dict[str, Any]]:
@@ -347,7 +356,15 @@ def machine() -> dict[str, Any]:
     from trt_perception.building.device_facts import device_facts
 
     versions = {}
-    for name in ('onnxruntime-gpu', 'pycuda', 'numpy', 'torch', 'ultralytics', 'cuda-bindings'):
+    for name in (
+        'onnxruntime-gpu',
+        'onnxruntime',
+        'pycuda',
+        'numpy',
+        'torch',
+        'ultralytics',
+        'cuda-bindings',
+    ):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -382,7 +399,7 @@ def measured(name: str, folder: Path, limit: float) -> dict[str, Any]:
             output, _ = process.communicate()
             ended = f'stopped after {limit:.0f} s'
         errors.seek(0)
-        said = errors.read().strip()[-600:] if ended else ''
+        said = errors.read().strip().splitlines()[-1:] if ended else []
     results = [json.loads(line) for line in output.splitlines() if line.startswith('{')]
     seconds = round(time.monotonic() - began, 1)
     print(f'{name}: {len(results)} results in {seconds} s {ended}', flush=True)
@@ -398,7 +415,7 @@ def as_markdown(document: dict[str, Any]) -> str:
     for name, step in document['steps'].items():
         lines += ['', f'## {name}', '']
         if step['ended']:
-            lines += [f'Incomplete: {step["ended"]}.', '']
+            lines += [f'Incomplete: {step["ended"]}. {" ".join(step["said"])}', '']
         lines += _table([_flat(result) for result in step['results']])
     return '\n'.join(lines) + '\n'
 
@@ -455,7 +472,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.only or STEPS:
             if time.monotonic() > end:
-                document['steps'][name] = {'results': [], 'ended': 'no time left', 'said': ''}
+                document['steps'][name] = {'results': [], 'ended': 'no time left', 'said': []}
                 continue
             seconds = min(STEPS[name][2], end - time.monotonic())
             document['steps'][name] = measured(name, Path(folder), seconds)

@@ -169,6 +169,14 @@ def test_nothing_is_allocated_once_every_size_was_seen(pipeline):
     assert pipeline.memory == before
 
 
+def test_room_for_a_batch_serves_all_smaller_ones(pipeline):
+    pipeline.make_room(4)
+    before = pipeline.memory
+    for batch in (1, 4, 3, 2):
+        assert len(pipeline.process([grey(64, 48)] * batch)) == batch
+    assert pipeline.memory == before
+
+
 def test_a_larger_image_allocates_once(pipeline):
     pipeline.process([grey(64, 48)])
     before = pipeline.memory.allocations

@@ -178,9 +178,13 @@ def test_results_and_frames_in_page_locked_memory(frames):
         np.testing.assert_array_equal(ids, copy)
 
 
-def test_a_fault_of_the_gpu_is_survived_once():
-    """In a process of its own: what the fault leaves behind must not touch other tests."""
-    code = RUNNING.split("print('running'")[0] + (
+def test_a_fault_of_the_gpu_ends_neither_the_process_nor_the_work():
+    """On the GPU if CUDA lets it be set up anew, else on the CPU, as is allowed here.
+
+    In a process of its own: what the fault leaves behind must not touch other tests.
+    """
+    begin = RUNNING.split("print('running'")[0].replace('overlap=True', 'cpu_fallback=True')
+    code = begin + (
         'from pycuda.compiler import compile as compiled\n'
         'def fault(gpu):\n'
         f'    source, arch = {FAULT!r}, "sm_%d%d" % gpu.capability\n'
@@ -202,8 +206,8 @@ def test_a_fault_of_the_gpu_is_survived_once():
     )
     lines = done.stdout.splitlines()
     assert lines[0].startswith('DeviceLostError'), (lines, done.stderr)
-    assert lines[1].startswith('InferenceError'), lines
-    assert 'set up anew' in lines[1]
+    assert lines[1].startswith('InferenceError'), (lines, done.stderr)
+    assert 'set up anew' in lines[1] or 'goes on on the CPU' in lines[1]
     assert lines[2:] == ['1', 'ended'], (lines, done.stderr)
     assert done.returncode == 0, done.stderr
 

@@ -62,6 +62,8 @@ class PerceptionLoop:
     def start(self) -> None:
         """Subscribe to the cameras, then let a worker take their frames."""
         parameters = self._node.parameters
+        max_batch = self._max_batch()
+        self._pipeline.make_room(max_batch)
         subscriptions = []
         for camera in self.cameras:
             subscriptions.append(
@@ -78,7 +80,7 @@ class PerceptionLoop:
             ImageWait(self._node.context, [one.handle for one in subscriptions]),
             WaitingFrames(
                 len(self.cameras),
-                max_batch=self._max_batch(),
+                max_batch=max_batch,
                 deadline_s=parameters.batch_deadline_ms * 1e-3,
             ),
             work=self.work,

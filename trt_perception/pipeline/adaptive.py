@@ -143,6 +143,11 @@ class AdaptivePipeline:
         for pipeline in self._pipelines():
             pipeline.warm_up()
 
+    def make_room(self, batch: int) -> None:
+        """See `PerceptionPipeline.make_room`."""
+        for pipeline in self._pipelines():
+            pipeline.make_room(batch)
+
     def close(self) -> None:
         """Free all networks."""
         for pipeline in self._pipelines():

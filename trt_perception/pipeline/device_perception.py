@@ -218,6 +218,15 @@ class DevicePipeline(PerceptionPipeline):
         """See `PerceptionPipeline.warm_up`. Outputs stay where they are: gates look for NaN."""
         self.process([self._grey_frame()])
 
+    def make_room(self, batch: int) -> None:
+        """See `PerceptionPipeline.make_room`.
+
+        The largest batch first: smaller ones then find room in what it took. The other way
+        round each size would take memory of its own.
+        """
+        for _ in range(2):  # the second run may be recorded
+            self.process([self._grey_frame()] * batch)
+
     def leave_network(self) -> None:
         """Free everything on the GPU but the network, for another pipeline to use it."""
         self._tear_down()

@@ -206,6 +206,13 @@ class PerceptionPipeline:
         check_first_answer(self.spec, outputs)
         self._decoder.decode(outputs, letterboxes, self.settings)
 
+    def make_room(self, batch: int) -> None:
+        """Get ready for batches of up to so many images, where that takes memory of a GPU.
+
+        Raises:
+            InferenceError: the network does not take so many, or there is no room.
+        """
+
     def close(self) -> None:
         """Free the network."""
         self.runtime.close()
