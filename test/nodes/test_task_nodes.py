@@ -107,6 +107,30 @@ def test_oriented_boxes_have_their_angle(graph, detect, models):
     assert (box.bbox.size_x, box.bbox.size_y) == pytest.approx((40, 16))
 
 
+def test_an_embedding_model_looks_at_every_object(graph, detect, models):
+    for step in ('deactivate', 'cleanup'):
+        assert detect.change(step)
+    assert detect.set('embedding_model', str(models / 'pose.onnx')).successful
+    assert not detect.change('configure')
+    status = detect.diagnostics(lambda s: 'embedding model pose' in s.message)
+    assert 'a model for the task embed is needed' in status.message
+    assert detect.set('embedding_model', str(models / 'embed.onnx')).successful
+    for step in ('configure', 'activate'):
+        assert detect.change(step), detect.output()
+    kinds = {'detections': Detection2DArray, 'embeddings': Embeddings}
+    with showing(graph, detect, models / 'pose.onnx', kinds) as show:
+        detections, embeddings = show()
+    assert embeddings.header == detections.header
+    assert (len(detections.detections), embeddings.size, len(embeddings.values)) == (1, 64, 64)
+    wanted = np.arange(64) / np.linalg.norm(np.arange(64))
+    np.testing.assert_allclose(embeddings.values, wanted, atol=1e-6)
+    for step in ('deactivate', 'cleanup'):
+        assert detect.change(step)
+    assert detect.set('embedding_model', '').successful
+    for step in ('configure', 'activate'):
+        assert detect.change(step)
+
+
 def test_a_classification_model_is_sent_to_its_node(detect, models):
     for step in ('deactivate', 'cleanup'):
         assert detect.change(step)

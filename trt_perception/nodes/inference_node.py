@@ -93,6 +93,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         """Load the model, then create the publishers."""
         topics = self.camera_topics()
         self.pipeline = pipeline = self.opening.open(self.TASKS)
+        self.tracked.appearance = self.opening.appearance()
         spec = pipeline.spec
         limits = spec.thresholds
         self.fill_parameters(
@@ -170,6 +171,9 @@ class InferenceNode(PerceptionNode[Parameters]):
         self._publishers_made.clear()
         self.loop = None
         self._label_info = self._vision_info = None
+        if self.tracked.appearance is not None:
+            self.tracked.appearance.close()
+            self.tracked.appearance = None
         if self.pipeline is not None:
             self.pipeline.close()
             self.pipeline = None

@@ -18,6 +18,7 @@ from trt_perception.nodes.adapting import adaptation_settings, adaptive_variants
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.tasks import check_task
 from trt_perception.pipeline.adaptive import AnyPipeline
+from trt_perception.pipeline.appearance import MOST_AT_ONCE, Appearance, check_embeds
 from trt_perception.pipeline.perception import GpuUse, PerceptionPipeline
 
 _PROGRESS_PERIOD_S = 10.0
@@ -89,6 +90,32 @@ class ModelOpening:
         )
         self._on_cpu = pipeline.runtime.backend.endswith('-cpu')
         return pipeline
+
+    def appearance(self) -> Appearance | None:
+        """What gives objects embeddings, where a model for that is named.
+
+        Raises:
+            PerceptionError: it cannot be opened, or is for another task.
+        """
+        wanted = self._node.parameters
+        name = wanted.embeddings_by()
+        if not name:
+            return None
+        check_embeds(load_model_spec(find_model(name)))
+        self._opening = name
+        pipeline = open_built_pipeline(
+            name,
+            backend=wanted.backend,
+            threads=wanted.threads or None,
+            watch=self.watch(),
+            max_batch=MOST_AT_ONCE,
+            gpu_use=GpuUse(cpu_fallback=wanted.cpu_fallback),
+        )
+        try:
+            return Appearance(pipeline)
+        except BaseException:
+            pipeline.close()
+            raise
 
     def _open(self, name: VariantName) -> PerceptionPipeline:
         self._opening = f'{name.model} {name.precision}'

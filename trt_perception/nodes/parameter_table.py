@@ -307,6 +307,10 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
         """How objects are followed from image to image."""
         return TrackerSettings()
 
+    def embeddings_by(self) -> str:
+        """The model that gives objects embeddings; '' for none."""
+        return ''
+
     def thresholds(self) -> Thresholds:
         """From which figures on the node is not well."""
         return Thresholds(
@@ -377,6 +381,19 @@ class TrackedParameters(InferenceParameters, frozen=True, kw_only=True):
             choices=CAMERA_MOTIONS,
         ),
     ] = TrackerSettings.camera_motion
+
+    embedding_model: Annotated[
+        str,
+        about(
+            'Name or path of a model for the task embed, which looks at every object and gives it '
+            'an embedding, for deepsort and `~/embeddings`; empty: none.',
+            change=UNCONFIGURED,
+        ),
+    ] = ''
+
+    def embeddings_by(self) -> str:
+        """See `InferenceParameters`."""
+        return self.embedding_model
 
     def tracker_settings(self) -> TrackerSettings:
         """See `InferenceParameters`."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trt_perception.errors import ModelSpecError
 from trt_perception.frames import Frame
+from trt_perception.model_spec import ModelSpec
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.face_alignment import REFERENCE, aligned_face
@@ -31,21 +32,11 @@ class Appearance:
         Raises:
             ModelSpecError: the model is for another task.
         """
-        spec = pipeline.spec
-        if spec.task != 'embed':
-            raise ModelSpecError(
-                f'embedding model {spec.name} is for the task {spec.task}; a model for the task '
-                'embed is needed, such as one of the family arcface'
-            )
+        check_embeds(pipeline.spec)
         self._pipeline = pipeline
         self._batch = min(pipeline.runtime.max_batch or MOST_AT_ONCE, MOST_AT_ONCE)
-        width, height = spec.input.size
+        width, height = pipeline.spec.input.size
         [self._grey] = self._vectors([np.full((height, width, 3), 114, np.uint8)])
-
-    @property
-    def name(self) -> str:
-        """Of the model."""
-        return self._pipeline.spec.name
 
     def describe(self, perceived: Perceived) -> Perceived:
         """The same with an embedding for each object, where objects were found.
@@ -79,6 +70,19 @@ class Appearance:
             for seen in self._pipeline.process([Frame.from_bgr(picture) for picture in part]):
                 assert isinstance(seen.result, Embedding)
                 yield seen.result.vector
+
+
+def check_embeds(spec: ModelSpec) -> None:
+    """Refuse a model that gives no embeddings.
+
+    Raises:
+        ModelSpecError: it is for another task.
+    """
+    if spec.task != 'embed':
+        raise ModelSpecError(
+            f'embedding model {spec.name} is for the task {spec.task}; a model for the task '
+            'embed is needed, such as one of the family arcface'
+        )
 
 
 def pictures_of(found: Detections, image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
