@@ -10,7 +10,7 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import rclpy
@@ -38,8 +38,8 @@ SET: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 """By node: a parameter and its values in turn; the last one has to be refused."""
 
-OUTSTANDING = 20
-"""Calls that wait for their answer at the same time."""
+OUTSTANDING = 8
+"""Calls of one node that wait for their answer: the queues of a ROS 2 service hold ten."""
 
 PATIENCE_S = 5.0
 
@@ -71,34 +71,39 @@ def subscribers(seconds: float, count: int) -> dict[str, int]:
 
 
 def parameters(seconds: float, _: int) -> dict[str, Any]:
-    """set_parameters of all nodes in turn, `OUTSTANDING` calls at a time."""
+    """set_parameters of all nodes at once, `OUTSTANDING` calls each at a time."""
     node = rclpy.create_node('parameter_storm')
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     clients = {name: node.create_client(SetParameters, f'{name}/set_parameters') for name in SET}
     for client in clients.values():
         _wait_until_heard(client, executor)
-    calls = _calls()
-    waiting: list[Any] = []
+    turns = {name: itertools.cycle(_values(*SET[name])) for name in SET}
+    waiting: dict[str, list[Any]] = {name: [] for name in SET}
     counts = {'calls': 0, 'accepted': 0, 'refused': 0, 'wrongly_judged': 0}
     began = time.monotonic()
     end = began + seconds
-    while (now := time.monotonic()) < end or waiting:
-        while now < end and len(waiting) < OUTSTANDING:
-            name, value, fits = next(calls)
-            request = SetParameters.Request(parameters=[value.to_parameter_msg()])
-            waiting.append((clients[name].call_async(request), fits))
-            counts['calls'] += 1
+    while (now := time.monotonic()) < end or any(waiting.values()):
+        for name, pairs in waiting.items():
+            while now < end and len(pairs) < OUTSTANDING:
+                request, fits = next(turns[name])
+                pairs.append((clients[name].call_async(request), fits))
+                counts['calls'] += 1
         executor.spin_once(timeout_sec=0.05)
-        for future, fits in [pair for pair in waiting if pair[0].done()]:
-            done = future.result().results[0].successful
-            counts['accepted' if done else 'refused'] += 1
-            counts['wrongly_judged'] += done != fits
-        waiting = [pair for pair in waiting if not pair[0].done()]
+        for name, pairs in waiting.items():
+            for future, fits in [pair for pair in pairs if pair[0].done()]:
+                done = future.result().results[0].successful
+                counts['accepted' if done else 'refused'] += 1
+                counts['wrongly_judged'] += done != fits
+            waiting[name] = [pair for pair in pairs if not pair[0].done()]
         if now > end + PATIENCE_S:
             break
     rate = (counts['accepted'] + counts['refused']) / (time.monotonic() - began)
-    return {**counts, 'unanswered': len(waiting), 'answers_a_second': round(rate)}
+    return {
+        **counts,
+        'unanswered': sum(map(len, waiting.values())),
+        'answers_a_second': round(rate),
+    }
 
 
 def _wait_until_heard(client: Any, executor: SingleThreadedExecutor) -> None:
@@ -112,11 +117,13 @@ def _wait_until_heard(client: Any, executor: SingleThreadedExecutor) -> None:
             return
 
 
-def _calls() -> Iterator[tuple[str, Parameter, bool]]:
-    for index in itertools.count():
-        for name, (parameter, values) in SET.items():
-            chosen = index % len(values)
-            yield name, Parameter(parameter, value=values[chosen]), chosen < len(values) - 1
+def _values(
+    parameter: str, values: Sequence[float]
+) -> Iterator[tuple[SetParameters.Request, bool]]:
+    """Requests, and whether each has to be accepted."""
+    for index, value in enumerate(values):
+        message = Parameter(parameter, value=value).to_parameter_msg()
+        yield SetParameters.Request(parameters=[message]), index < len(values) - 1
 
 
 def main() -> None:
