@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
+from networks import write_constant_network
+
 
 def tracks(folder):
     frames = json.loads((folder / 'detections.json').read_text())['frames']
@@ -26,6 +30,22 @@ def test_what_deepsort_lacks_is_said(command, detector, image):
     done = command('detect', image, '-m', detector, '--tracker', 'deepsort')
     assert done.returncode == 0
     assert 'this model gives no embeddings' in done.stdout
+
+
+def test_an_embedding_model_describes_every_object(command, detector, image, tmp_path):
+    outputs = {'embedding': np.array([3, 4], np.float32)}
+    metadata = {'family': 'arcface'}
+    path = write_constant_network(tmp_path / 'embed.onnx', outputs, metadata=metadata)
+    options = ('-m', detector, '--tracker', 'deepsort', '--embedding-model', path, '-o', 'looks')
+    done = command('detect', image, *options)
+    assert done.returncode == 0, done.stderr
+    assert 'no embeddings' not in done.stdout
+    assert '\nembed ' in done.stdout
+    frames = json.loads((tmp_path / 'looks' / 'detections.json').read_text())['frames']
+    assert [found['embedding'] for found in frames[0]['detections']] == [[0.6, 0.8]] * 2
+    done = command('detect', image, '-m', detector, '--embedding-model', detector)
+    assert done.returncode == 2
+    assert 'a model for the task embed is needed' in done.stderr
 
 
 def test_an_unknown_tracker_is_one_line(command, detector, image):

@@ -68,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KIND',
         help='take the motion of the camera out: flow or orb; default none',
     )
+    tracking.add_argument(
+        '--embedding-model',
+        default='',
+        metavar='MODEL',
+        help='looks at every object and gives it an embedding, which deepsort needs',
+    )
     source = parser.add_argument_group('input')
     source.add_argument('--limit', type=whole, metavar='N', help='stop after N frames')
     source.add_argument('--topic', help='image topic of a bag with several')

@@ -25,6 +25,9 @@ from trt_perception.cli.thresholds import settings_of
 from trt_perception.drawing.drawn import Status
 from trt_perception.errors import FrameError
 from trt_perception.frames import Frame
+from trt_perception.model_spec import load_model_spec
+from trt_perception.model_store import find_model
+from trt_perception.pipeline.appearance import MOST_AT_ONCE, Appearance, check_embeds
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import PipelineStatistics
 from trt_perception.pipeline.tracked import TrackedCameras
@@ -53,12 +56,34 @@ def detect(arguments: argparse.Namespace) -> int:
     )
     try:
         pipeline.settings = settings_of(pipeline.spec, arguments)
+        tracked.appearance = _appearance(arguments)
         with open_source(
             arguments.input, size=arguments.size, rate=arguments.rate, topic=arguments.topic
         ) as source:
             return _Run(arguments, pipeline, source, tracked).run()
     finally:
         pipeline.close()
+        if tracked.appearance is not None:
+            tracked.appearance.close()
+
+
+def _appearance(arguments: argparse.Namespace) -> Appearance | None:
+    """What gives objects embeddings, where a model for that is named.
+
+    Raises:
+        PerceptionError: it cannot be opened, or is for another task.
+    """
+    if not arguments.embedding_model:
+        return None
+    check_embeds(load_model_spec(find_model(arguments.embedding_model)))
+    return Appearance(
+        open_built_pipeline(
+            arguments.embedding_model,
+            backend=arguments.backend,
+            threads=arguments.threads,
+            max_batch=MOST_AT_ONCE,
+        )
+    )
 
 
 class _Run:
