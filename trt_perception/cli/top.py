@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--wait',
         type=whole,
-        default=5,
+        default=10,
         metavar='S',
         help='seconds to wait for nodes before it says that there are none; default %(default)s',
     )

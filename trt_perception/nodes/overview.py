@@ -30,7 +30,8 @@ _STATES = {
     DiagnosticStatus.STALE: 'STALE',
 }
 _STATS = 'trt_perception/msg/PipelineStats'
-_SETTLED_S = 1.5 * REPORT_PERIOD_S
+_SETTLED_S = 2.5 * REPORT_PERIOD_S
+"""Seconds after the last node that was found in which another one may yet be."""
 
 
 @dataclass
