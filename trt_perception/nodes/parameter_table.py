@@ -386,7 +386,7 @@ class TrackedParameters(InferenceParameters, frozen=True, kw_only=True):
         str,
         about(
             'Name or path of a model for the task embed, which looks at every object and gives it '
-            'an embedding, for deepsort and `~/embeddings`; empty: none.',
+            'an embedding, for deepsort; detect_node publishes it, too. Empty: none.',
             change=UNCONFIGURED,
         ),
     ] = ''
