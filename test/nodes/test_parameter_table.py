@@ -87,6 +87,8 @@ def test_a_refused_value_says_what_is_allowed(name, value, allowed):
 
 
 def test_the_base_comes_first():
-    [row] = parameter_rows(NodeParameters)
-    assert row.name == 'autostart'
-    assert row.change != ANY_TIME
+    first, *others = parameter_rows(NodeParameters)
+    assert first.name == 'autostart'
+    assert first.change != ANY_TIME
+    start = [row.name for row in parameter_rows(DetectParameters)][: len(others) + 1]
+    assert start == ['autostart', *(row.name for row in others)]
