@@ -176,7 +176,7 @@ def test_a_class_filter_that_names_no_class_is_refused(node, models):
     assert node.change('activate')
 
 
-@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('value', [np.inf, -np.inf])
 def test_numbers_that_are_none_from_the_model_find_nothing_wrong(
     node, models, graph, camera, detections, value
 ):

@@ -9,12 +9,15 @@ another, while both want Python's one lock. Here a thread waits for the images a
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.context import Context
 from rclpy.impl.implementation_singleton import rclpy_implementation
+
+from trt_perception.errors import MissingDependencyError
 
 _NS = 10**9
 
@@ -43,14 +46,23 @@ class ImageWait:
         Args:
             context: of the node.
             handles: of the subscriptions; they must live as long as this.
+
+        Raises:
+            MissingDependencyError: rclpy, whose inner parts this uses, has changed.
         """
         self._context = context
         self._handles = tuple(handles)
-        with context.handle:
-            self._alarm = rclpy_implementation.GuardCondition(context.handle)
-            self._set = rclpy_implementation.WaitSet(
-                len(self._handles), 1, 0, 0, 0, 0, context.handle
-            )
+        try:
+            with context.handle:
+                self._alarm = rclpy_implementation.GuardCondition(context.handle)
+                self._set = rclpy_implementation.WaitSet(
+                    len(self._handles), 1, 0, 0, 0, 0, context.handle
+                )
+        except (AttributeError, TypeError) as error:  # no public part of rclpy offers this
+            raise MissingDependencyError(
+                f'this rclpy ({os.environ.get("ROS_DISTRO") or "of an unknown distribution"}) '
+                f'cannot wait for images as those of Humble to Kilted do: {error}. Use one of these'
+            ) from error
 
     def wait(self, timeout_s: float | None) -> None:
         """Sleep; None waits without an end. Returns early without a reason now and then."""
