@@ -4,7 +4,7 @@ A process that ends in an orderly way removes its own. One that is killed leaves
 `config/fastdds_shm.xml`, until the machine starts again or somebody calls `fastdds shm clean`.
 This does what that command does, by the same mark: each segment has a lock file, `..._el`, which
 its owner holds locked for as long as it lives.
-https://fast-dds.docs.eprosima.com/en/2.14.x/fastddscli/cli/cli.html#shm
+https://fast-dds.docs.eprosima.com/en/stable/fastddscli/cli/cli.html
 """
 
 from __future__ import annotations
