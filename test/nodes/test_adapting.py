@@ -72,13 +72,18 @@ def models(tmp_path):
 
 
 def test_a_slow_variant_is_left_and_everybody_is_told(graph, models):
+    """And before: what the parameters contradict each other in is told, and mended one by one."""
     parameters = {
         'model': models['large'],
         'adaptive': [models['large'], f'{models["small"]}:fp32'],
-        'target_latency': TARGET_S,
     }
     with graph.running('detect_node', 'adapts', parameters) as node:
-        node.wait_state('active')
+        status = node.diagnostics(lambda s: s.level == b'\x02')
+        assert 'target_latency is 0 s: set both, or leave both alone' in status.message
+        assert node.set('target_latency', TARGET_S).successful
+        assert node.change('configure')
+        assert not node.set('target_latency', 0.1).successful, 'engines are open'
+        assert node.change('activate')
         camera = Camera(graph, '/image').matched()
         answers = graph.collect(Detection2DArray, node.topic('detections'))
         told = graph.collect(VisionInfo, node.topic('vision_info'), LATCHED).matched()
@@ -105,13 +110,3 @@ def test_a_slow_variant_is_left_and_everybody_is_told(graph, models):
 
 def settled(status) -> bool:
     return {v.key: v.value for v in status.values}.get('variant') == 'small:fp32'
-
-
-def test_contradicting_parameters_are_told_and_mended_one_by_one(graph, models):
-    parameters = {'model': models['small'], 'adaptive': [models['large'], models['small']]}
-    with graph.running('detect_node', 'contradicts', parameters) as node:
-        status = node.diagnostics(lambda s: s.level == b'\x02')
-        assert 'target_latency is 0 s: set both, or leave both alone' in status.message
-        assert node.set('target_latency', 0.05).successful
-        assert node.change('configure')
-        assert not node.set('target_latency', 0.1).successful, 'engines are open'

@@ -46,31 +46,31 @@ def test_nobody_is_said_with_a_remedy_and_status_1(graph):
 
 
 def test_nodes_and_cameras_are_shown_once_and_live(graph, tmp_path):
-    model = str(write_detect(tmp_path))
-    rig = {'model': model, 'cameras': ['front', 'left'], 'stale_after': 1.0}
-    with (
-        graph.running('detect_node', 'lone', {'model': model}) as lone,
-        graph.running('detect_node', 'rig', rig) as node,
-    ):
-        lone.wait_state('active')
+    parameters = {
+        'model': str(write_detect(tmp_path)),
+        'cameras': ['front', 'left'],
+        'stale_after': 1.0,
+    }
+    with graph.running('detect_node', 'rig', parameters) as node:
         node.wait_state('active')
-        camera = Camera(graph, '/image').matched()
-        answers = graph.collect(Detection2DArray, lone.topic('detections'))
+        camera = Camera(graph, '/front/image').matched()
+        answers = graph.collect(Detection2DArray, node.topic('front/detections'))
         for _ in range(3):
             camera.show(PICTURE, answers)
-        lone.stats(lambda stats: stats.frames_out >= 3)
+        node.stats(lambda stats: stats.frames_out >= 3)
         done = top(graph, '--once')
         assert done.returncode == 0, done.stderr
         rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
-        assert {'node', '/lone', '/rig', 'front', 'left'} <= set(rows)
-        assert 'colours_detect  fp32       onnxruntime-cpu' in rows['/lone']
-        assert len(re.findall(r'[\d.]+ ms', rows['/lone'])) == 3, 'p50, p99, age'
-        assert re.search(r'\d+% +\d+ MiB', rows['/lone']), 'CPU and RSS'
-        assert 'STALE' in rows['front']
-        assert re.search(r'STALE  /rig front: .*/front/image', done.stdout)
+        assert {'node', '/rig', 'front', 'left'} <= set(rows)
+        assert 'colours_detect  fp32       onnxruntime-cpu' in rows['/rig']
+        assert re.search(r'\d+% +\d+ MiB', rows['/rig']), 'CPU and RSS'
+        assert len(re.findall(r'[\d.]+ ms', rows['front'])) == 3, 'p50, p99, age'
+        assert rows['left'].count(' ms') == 0
+        assert 'STALE' in rows['left']
+        assert re.search(r'STALE  /rig left: .*/left/image', done.stdout)
         shown = on_a_terminal(graph, signal.SIGINT)
         assert shown.count('trt_perception top') >= 2, 'it is drawn again and again'
-        assert '/lone' in shown
+        assert 'colours_detect' in shown
         assert 'Traceback' not in shown
         answers.close()
         camera.close()
@@ -91,7 +91,7 @@ def on_a_terminal(graph, number: int) -> str:
     with contextlib.suppress(OSError):  # the end of a terminal
         while part := os.read(ours, 65536).decode(errors='replace'):
             shown += part
-            if shown.count('/lone') >= 2 and not sent:
+            if shown.count('colours_detect') >= 2 and not sent:
                 process.send_signal(number)
                 sent = True
     os.close(ours)
