@@ -72,6 +72,11 @@ def test_no_camera_is_refused(text):
         camera_names(text)
 
 
+def test_a_camera_named_twice_is_refused_before_anything_starts():
+    with pytest.raises(ParameterError, match='front is there more than once'):
+        camera_names('front, rear, front')
+
+
 def test_an_age_that_is_no_number_is_refused():
     with pytest.raises(ParameterError, match="max_age: 'soon'"):
         nodes_of(GIVEN | {'max_age': 'soon'})

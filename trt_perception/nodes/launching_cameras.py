@@ -117,11 +117,15 @@ def camera_names(text: str) -> list[str]:
     """The names between the commas.
 
     Raises:
-        ParameterError: there is none.
+        ParameterError: there is none, or one is there twice.
     """
     names = [name.strip() for name in text.split(',') if name.strip()]
     if not names:
         raise ParameterError('cameras: names no camera; give some, such as cameras:=front,rear')
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ParameterError(
+            f'cameras: {", ".join(twice)} is there more than once. Every camera has one name'
+        )
     return names
 
 
