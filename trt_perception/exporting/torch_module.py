@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,13 @@ def to_onnx(network: Any, size: tuple[int, int], *, open_batch: bool) -> onnx.Mo
             count = len(_listed(network(images)))
         names = [f'output{index}' for index in range(count)]
         axes = {name: {0: 'batch'} for name in ('images', *names)} if open_batch else None
-        torch.onnx.export(
-            network, (images,), content, opset_version=OPSET, input_names=['images'],
-            output_names=names, dynamic_axes=axes, dynamo=False,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            # torch 2.9 and later call the exporter old that every version has.
+            warnings.simplefilter('ignore', DeprecationWarning)
+            torch.onnx.export(
+                network, (images,), content, opset_version=OPSET, input_names=['images'],
+                output_names=names, dynamic_axes=axes, dynamo=False,
+            )  # fmt: skip
     except Exception as error:  # the network's and the exporter's own
         raise ExportError(f'torch cannot export it: {type(error).__name__}: {error}') from error
     return onnx.load_model_from_string(content.getvalue())
