@@ -4,6 +4,17 @@
 class PerceptionError(Exception):
     """Root of every error that this package raises on purpose."""
 
+    def forget_frames(self) -> None:
+        """Drop the tracebacks, before the error is returned or kept instead of raised.
+
+        A traceback holds its frames, these their callers, and the one among these that got the
+        error holds the error: a circle around an image, until the garbage collector comes.
+        """
+        link: BaseException | None = self
+        while link is not None:
+            link.__traceback__ = None
+            link = link.__cause__ or link.__context__
+
 
 class ModelSpecError(PerceptionError):
     """A model's YAML file is missing, unreadable or contradicts itself or its ONNX file."""

@@ -194,6 +194,7 @@ class DevicePipeline(PerceptionPipeline):
         try:
             return self._checked(frame)
         except FrameError as error:
+            error.forget_frames()
             return error
 
     def _checked(self, frame: Frame) -> _Readable:

@@ -161,9 +161,11 @@ class PerceptionPipeline:
         try:
             return [*self._look(images, watch)]
         except DeviceLostError as error:
+            error.forget_frames()
             return [error] * len(images)
         except (InferenceError, ModelOutputError) as error:
             if len(images) == 1:
+                error.forget_frames()
                 return [error]
             return [one for image in images for one in self._look_each([image], watch)]
 
@@ -236,6 +238,7 @@ def _converted(frame: Frame) -> NDArray[np.uint8] | FrameError:
     try:
         return to_bgr(frame)
     except FrameError as error:
+        error.forget_frames()
         return error
 
 

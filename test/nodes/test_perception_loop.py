@@ -1,0 +1,95 @@
+"""What becomes of a frame once the loop is through with it."""
+
+from __future__ import annotations
+
+import gc
+import math
+import weakref
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+import rclpy
+
+from nodes.colour_networks import write_detect
+from nodes.graph import Camera, bgr_image, raw_image
+from nodes.scenes import scene
+from trt_perception.nodes.camera_input import CameraInput, Outputs
+from trt_perception.nodes.frame_subscription import FrameSubscription
+from trt_perception.nodes.health import Health
+from trt_perception.nodes.perception_loop import PerceptionLoop
+from trt_perception.pipeline.perception import open_pipeline
+from trt_perception.pipeline.statistics import PipelineStatistics
+from trt_perception.pipeline.tracked import TrackedCameras
+
+TOPIC = '/looped/image'
+
+
+class Published(Outputs):
+    """Fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def publish(self, perceived, header):
+        if self.broken:
+            raise RuntimeError('no way out')
+        return {}
+
+
+@pytest.fixture(scope='module')
+def pipeline(tmp_path_factory):
+    model = write_detect(tmp_path_factory.mktemp('models'))
+    pipeline = open_pipeline(model, backend='onnxruntime-cpu', threads=1)
+    yield pipeline
+    pipeline.close()
+
+
+@pytest.fixture
+def loop(graph, pipeline):
+    """A loop that no thread works for, with one camera."""
+    node = rclpy.create_node('loop', context=graph.context)
+    owner = SimpleNamespace(
+        get_clock=node.get_clock,
+        parameters=SimpleNamespace(max_age=0.0),
+        statistics=PipelineStatistics(),
+        health=Health(lambda _: None),
+        newest_age_s=math.nan,
+    )
+    camera = CameraInput('', TOPIC, Published())
+    subscription = FrameSubscription(node, transport='raw', reliability='reliable', image=TOPIC)
+    camera.open(owner, subscription)
+    yield PerceptionLoop(owner, pipeline, [camera], TrackedCameras())
+    camera.close()
+    node.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ('image', 'broken', 'causes'),
+    [
+        (bgr_image(scene(64, 48)), False, []),
+        (bgr_image(scene(64, 48)), True, ['internal']),
+        (raw_image(b'short', 'bgr8', 64, 48, 192), False, ['short_data']),
+        (raw_image(b'', 'none', 64, 48, 192), False, ['unknown_encoding']),
+    ],
+    ids=['good', 'not published', 'cut off', 'of no encoding'],
+)
+def test_nothing_holds_a_frame_after_the_work_on_it(graph, loop, image, broken, causes):
+    """Not even a circle that waits for the collector: images are large, and it comes late."""
+    [camera] = loop.cameras
+    camera.outputs.broken = broken
+    publisher = Camera(graph, TOPIC).matched()
+    publisher.publish(image)
+    arrival = graph.wait_for(camera.subscription.take, 'the image')
+    frame = weakref.ref(arrival.frame)
+    gc.disable()
+    try:
+        loop.work([(camera, arrival)])
+        del arrival
+        assert frame() is None
+    finally:
+        gc.enable()
+        publisher.close()
+    assert list(camera.statistics.snapshot().drops) == causes
