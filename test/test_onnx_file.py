@@ -63,6 +63,14 @@ def test_refuses_what_is_not_onnx(tmp_path, content):
         read_onnx(path)
 
 
+def test_refuses_what_is_larger_than_protobuf_allows_before_reading_it(tmp_path):
+    path = tmp_path / 'net.onnx'
+    with path.open('wb') as file:
+        file.truncate(3 << 30)  # takes no room on the disk
+    with pytest.raises(ModelFileError, match=r'net\.onnx: 3\.0 GiB; .* at most 2 GiB'):
+        read_onnx(path)
+
+
 def test_refuses_a_truncated_file_at_every_length(network):
     path = network({'task': 'detect'})
     whole = path.read_bytes()

@@ -16,6 +16,9 @@ from onnx import helper
 from trt_perception.errors import ModelFileError
 from trt_perception.tensor_spec import TensorSpec
 
+MOST_BYTES = 2**31 - 1
+"""Most that one protobuf message, and so one ONNX model in memory, may hold."""
+
 
 @dataclass(frozen=True)
 class OnnxFile:
@@ -83,21 +86,45 @@ def read_onnx(path: Path) -> OnnxFile:
     """Read the interface of an ONNX file.
 
     Raises:
-        ModelFileError: missing, unreadable, truncated, not ONNX, or without inputs or outputs.
+        ModelFileError: missing, unreadable, too large, truncated, not ONNX, or without inputs or
+            outputs.
+    """
+    return _describe(path, parse_model(path))
+
+
+def read_model(path: Path) -> bytes:
+    """The bytes of an ONNX file.
+
+    Raises:
+        ModelFileError: it is missing, cannot be read, or is too large.
     """
     try:
-        data = path.read_bytes()
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise ModelFileError(
+                f'{path}: {size / 2**30:.1f} GiB; an ONNX file holds at most 2 GiB. '
+                'Export it in float16, or choose a smaller model'
+            )
+        return path.read_bytes()
     except FileNotFoundError:
         raise ModelFileError(f'{path}: no such ONNX file. Check `onnx` in the model YAML') from None
     except OSError as error:
         raise ModelFileError(f'{path}: cannot be read: {error}') from error
+
+
+def parse_model(path: Path) -> onnx.ModelProto:
+    """The model as the file has it; external data is not loaded.
+
+    Raises:
+        ModelFileError: the file is missing, too large or damaged.
+    """
+    data = read_model(path)
     try:
-        model = onnx.load_model_from_string(data)
+        return onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
         raise ModelFileError(
             f'{path}: not an ONNX file, or truncated ({len(data)} bytes). Export it again'
         ) from error
-    return _describe(path, model)
 
 
 def _describe(path: Path, model: onnx.ModelProto) -> OnnxFile:

@@ -12,14 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, external_data_helper, numpy_helper, version_converter
 
-from trt_perception.building.graph_files import (
-    MOST_BYTES,
-    external_files,
-    parse_model,
-    read_model,
-    subgraphs,
-)
+from trt_perception.building.graph_files import external_files, subgraphs
 from trt_perception.errors import ModelFileError
+from trt_perception.onnx_file import MOST_BYTES, parse_model, read_model
 
 OLDEST_OPSET = 11
 """Older operator sets take attributes for inputs; exporters have not written them since 2019."""

@@ -14,7 +14,6 @@ from typing import Literal, get_args
 import onnx
 
 from trt_perception.building.calibration_ranges import CalibrationRanges
-from trt_perception.building.graph_files import MOST_BYTES
 from trt_perception.building.graph_index import GraphIndex
 from trt_perception.building.half_precision import LARGEST_HALF, coordinate_nodes, to_half
 from trt_perception.building.onnx_graph import QUANTISABLE_OPSET, load_graph, raise_opset
@@ -22,6 +21,7 @@ from trt_perception.building.quantisation import insert_pairs
 from trt_perception.building.quantisation_plan import named_nodes, plan_quantisation
 from trt_perception.building.structure import refused_quantisers
 from trt_perception.errors import CalibrationError, ModelFileError, ParameterError
+from trt_perception.onnx_file import MOST_BYTES
 
 Precision = Literal['fp32', 'fp16', 'int8']
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
