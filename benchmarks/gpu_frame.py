@@ -369,6 +369,10 @@ def machine() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = ''
+    import onnxruntime
+
+    # That of the module: another one may be installed beside it.
+    versions['onnxruntime'] = onnxruntime.__version__
     return {
         'python': platform.python_version(),
         'cores': os.cpu_count(),
@@ -414,6 +418,8 @@ def as_markdown(document: dict[str, Any]) -> str:
     lines += [f'- {name} {version}' for name, version in versions.items() if version]
     for name, step in document['steps'].items():
         lines += ['', f'## {name}', '']
+        if step.get('note'):
+            lines += [step['note'], '']
         if step['ended']:
             lines += [f'Incomplete: {step["ended"]}. {" ".join(step["said"])}', '']
         lines += _table([_flat(result) for result in step['results']])

@@ -27,7 +27,7 @@ _SWAPPED = {
 
 Pieces = Iterator[tuple[int, NDArray[np.uint8]]]
 
-_PIECE = 1 << 21
+_PIECE = 1 << 22
 """Bytes copied at once: while one piece crosses the bus, the next is copied on the host."""
 
 
