@@ -138,7 +138,7 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
     cpu_fallback: Annotated[
         bool,
         about(
-            'Go on on the CPU where the GPU stops working a second time. False: the node then '
+            'Go on on the CPU where the GPU stops working for good. False: the node then '
             'reports ERROR in /diagnostics until it is configured again.',
             change=UNCONFIGURED,
         ),
