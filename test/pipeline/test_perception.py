@@ -153,7 +153,7 @@ def test_batches_of_any_order_of_lengths(pipeline):
 def test_a_network_that_answers_nan_is_refused_when_it_is_opened(tmp_path, dtype):
     output = np.zeros((6, 21), dtype)
     output[5, 3] = np.nan
-    metadata = {'names': "['car', 'dog']"}
+    metadata = {'names': "['car', 'dog']", 'family': 'yolov8', 'task': 'detect'}
     path = write_constant_network(tmp_path / 'net.onnx', {'output0': output}, metadata=metadata)
     with pytest.raises(ModelOutputError, match=r'net\.onnx.*output0.*1 of 126 numbers.*NaN'):
         open_pipeline(path)
