@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,13 +17,15 @@ from trt_perception.errors import OutputError
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 
 
-@pytest.fixture
-def small_files():
-    """No file can grow beyond 1000 bytes, as on a full disk."""
+@contextlib.contextmanager
+def small_files() -> Iterator[None]:
+    """Within, no file can grow beyond 1000 bytes, as on a full disk; nor can the tests' output."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_picture_is_written_with_its_folder(tmp_path: Path):
@@ -31,8 +35,8 @@ def test_a_picture_is_written_with_its_folder(tmp_path: Path):
     assert [file.name for file in path.parent.iterdir()] == ['picture.png']
 
 
-def test_on_a_full_disk_no_part_of_a_picture_stays(tmp_path: Path, small_files):
+def test_on_a_full_disk_no_part_of_a_picture_stays(tmp_path: Path):
     path = tmp_path / 'picture.png'
-    with pytest.raises(OutputError, match=r'picture\.png: cannot be written'):
+    with small_files(), pytest.raises(OutputError, match=r'picture\.png: cannot be written'):
         write_picture(path, NOISE)
     assert list(tmp_path.iterdir()) == []
