@@ -74,6 +74,10 @@ class Measurement:
         return self.cpu_ms_per_frame - self.stages_ms.get('infer', float('nan'))
 
 
+class CaseFailed(Exception):  # noqa: N818  (a finding about a node, which the table then lacks)
+    """A case gave no figures."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--cases', type=Path, default=HERE / 'publish_to_result.yaml')
@@ -89,15 +93,21 @@ def main() -> None:
         model = write_light_detector(Path(folder), detections=arguments.detections)
         bare_ms = bare_inference_ms(model.with_suffix('.onnx'), arguments.threads)
         print(f'bare network, {arguments.threads} thread(s): {bare_ms:.2f} ms')
-        rows = [
-            measure(case, size, rate, arguments, model, bare_ms, domain)
-            for domain, (size, rate, case) in enumerate(
-                ((s, r, c) for s in arguments.sizes for r in arguments.rates for c in cases), 40
-            )
-        ]
+        rows, failed = [], []
+        for domain, (size, rate, case) in enumerate(
+            ((s, r, c) for s in arguments.sizes for r in arguments.rates for c in cases), 40
+        ):
+            try:
+                rows.append(measure(case, size, rate, arguments, model, bare_ms, domain))
+            except CaseFailed as error:
+                failed.append(f'{case.name} {size} {rate:g} Hz: {error}')
+                print(f'  NOT MEASURED: {failed[-1]}')
     print(table(rows), stages_table(rows), sep='\n')
     if arguments.out:
-        arguments.out.write_text(json.dumps(report(rows, bare_ms, arguments), indent=1) + '\n')
+        content = {**report(rows, bare_ms, arguments), 'not_measured': failed}
+        arguments.out.write_text(json.dumps(content, indent=1) + '\n')
+    if failed:
+        sys.exit(1)
 
 
 def bare_inference_ms(onnx_file: Path, threads: int) -> float:
@@ -178,7 +188,14 @@ def probe(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]
 
 
 def last_json(process: subprocess.Popen[str], timeout_s: float | None = 120) -> dict:
-    output, _ = process.communicate(timeout=timeout_s)
+    """What a probe found. Raises CaseFailed where it gave up."""
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise CaseFailed(f'{process.args[2]} did not end within {timeout_s:g} s') from None
+    if not output.strip():
+        raise CaseFailed(f'{process.args[2]} gave up with exit status {process.returncode}')
     return json.loads(output.strip().splitlines()[-1])
 
 
@@ -225,17 +242,25 @@ def stages_table(rows: list[Measurement]) -> str:
     told = [row for row in rows if row.stages_ms]
     if not told:
         return ''
+    first = rows[0].case
     names = [name for name in told[0].stages_ms if name not in ('total', 'since_stamp')]
     head = ['size', 'rate', 'node', *names, 'elsewhere', 'age', 'over the floor']
     lines = ['', f'| {" | ".join(head)} |', '|' + '---|' * len(head)]
     for row in told:
-        floor = next(r for r in rows if (r.size, r.rate_hz) == (row.size, row.rate_hz))
+        floor_ms = next(
+            (
+                r.p50_ms
+                for r in rows
+                if (r.case, r.size, r.rate_hz) == (first, row.size, row.rate_hz)
+            ),
+            float('nan'),
+        )
         stages = row.stages_ms
         values = [
             *(stages.get(name, 0.0) for name in names),
             row.p50_ms - stages.get('total', 0.0),
             row.p50_ms,
-            row.p50_ms - floor.p50_ms - stages.get('infer', 0.0),
+            row.p50_ms - floor_ms - stages.get('infer', 0.0),
         ]
         figures = ' | '.join(f'{value:.2f}' for value in values)
         lines.append(f'| {row.size} | {row.rate_hz:g} Hz | {row.case} | {figures} |')
