@@ -44,6 +44,13 @@ def test_nothing_is_lost_and_nothing_exceeds_the_top(pieces):
         assert values.max() * (1 - 1e-6) <= top <= values.max() + histogram.top / BINS * 1.01
 
 
+@pytest.mark.parametrize('value', [1e-45, 1.1754944e-38, 3e38])
+def test_the_ends_of_float32_are_counted(value):
+    histogram = filled(np.array([value, value / 2], np.float32))
+    assert histogram.counts.sum() == np.count_nonzero(np.array([value, value / 2], np.float32))
+    assert histogram.top == np.float32(value)
+
+
 def test_merging_keeps_the_distribution():
     values = np.random.default_rng(1).exponential(1.0, 20000).astype(np.float32)
     rising = filled(*np.array_split(np.sort(values), 20))

@@ -305,7 +305,8 @@ class RunningNode:
         """The first status of this node on /diagnostics from now on that fits."""
 
         def ours(message: DiagnosticArray) -> bool:
-            [status] = message.status
+            # A node of several cameras, of a test before, sends more than one status.
+            status = message.status[0]
             return status.name.split(':')[0] == self.name and fits(status)
 
         return self._reported(self._diagnostics, ours).status[0]

@@ -161,7 +161,8 @@ def test_a_bad_model_is_refused_with_a_reason_and_a_good_one_then_loads(graph, n
     assert not reconfigure(node, models / 'nowhere.yaml')
     assert not reconfigure(node, Path('street_detekt'))
     assert reconfigure(node, models / 'colours_detect.yaml')
-    assert node.diagnostics(lambda s: s.message.startswith('active')).level < b'\x02'
+    # It may still tell of a bad image before, or by then of none for a while, but of no error.
+    assert node.diagnostics(lambda s: s.message.endswith('active')).level != b'\x02'
 
 
 def test_a_class_filter_that_names_no_class_is_refused(node, models):
