@@ -44,10 +44,7 @@ def write_light_detector(
         node('Conv', ['images', 'w1'], ['c1'], 'conv1', strides=[8, 8]),
         node('Relu', ['c1'], ['r1'], 'relu1'),
         node('Conv', ['r1', 'w2'], ['c2'], 'conv2', pads=[1, 1, 1, 1]),
-        *(
-            node('Conv', [f'c{i}', 'w2'], [f'c{i + 1}'], f'conv{i + 1}', pads=[1, 1, 1, 1])
-            for i in range(2, 2 + layers)
-        ),
+        *(each for i in range(2, 2 + layers) for each in _layer(i)),
         node('ReduceMax', [f'c{2 + layers}'], ['top'], 'top', axes=[1, 2, 3], keepdims=0),
         node('Reshape', ['top', 'shape'], ['column'], 'column'),
         node('Mul', ['column', 'zero'], ['nothing'], 'nothing'),
@@ -74,6 +71,15 @@ def write_light_detector(
     path = folder / 'light_detector.yaml'
     path.write_text('onnx: light_detector.onnx\n')
     return path
+
+
+def _layer(number: int) -> list[onnx.NodeProto]:
+    """A convolution more. The Tanh keeps the numbers of hundreds of them finite."""
+    before, bounded, after = f'c{number}', f't{number}', f'c{number + 1}'
+    return [
+        helper.make_node('Tanh', [before], [bounded], f'tanh{number}'),
+        helper.make_node('Conv', [bounded, 'w2'], [after], f'conv{number + 1}', pads=[1, 1, 1, 1]),
+    ]
 
 
 def _slow_detector(folder: Path, detections: int, least_ms: float) -> Path:
