@@ -41,7 +41,7 @@ class MagnitudeHistogram:
             self.top *= 2
         scale = BINS / self.top
         # Over the smallest numbers it is none of float32; float64 takes twice as long.
-        kind = np.float32 if scale < np.finfo(np.float32).max else np.float64
+        kind = np.float32 if scale < float(np.finfo(np.float32).max) else np.float64
         places = (magnitudes * kind(scale)).astype(np.int32)
         # The greatest value lies on the upper edge, which belongs to the last bin.
         np.minimum(places, BINS - 1, out=places)
