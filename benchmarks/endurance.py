@@ -7,8 +7,9 @@ Camera, detection, instance and semantic segmentation and overlay run as process
 supervisor that starts again what ends, as the launch files do. The time is divided: 40 % without
 any disturbance, 30 % with storms of subscribers and of parameters, pauses and steps of the life
 cycle, 15 % with kill -9 of each process in turn, and 15 % with a simulated clock that jumps and
-stands still. Each phase runs through its events at least once, so that a short run takes a little
-longer than asked for. Ends with 1 if a target is missed.
+stands still. `--phases calm` gives all the time to one of these. Each phase runs through its
+events at least once, so that a short run takes a little longer than asked for. Ends with 1 if a
+target is missed.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class Phase(NamedTuple):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--minutes', type=float, default=120, help='at least 3; default 120')
+    parser.add_argument(
+        '--phases', type=phases_of, default=list(SHARES),
+        help=f'some of {",".join(SHARES)}, which share the minutes; default: all',
+    )  # fmt: skip
     parser.add_argument('--rate', type=rate, default=5.0, help='of the camera; default 5 Hz')
     parser.add_argument('--size', type=size, default='1280x720')
     parser.add_argument('--out', type=Path, help='path of the results, without ending')
@@ -82,6 +87,14 @@ def main() -> int:
     return 1 if report['missed'] else 0
 
 
+def phases_of(text: str) -> list[str]:
+    """Names of phases, in the order in which they run."""
+    names = [name.strip() for name in text.split(',')]
+    if not names or set(names) - set(SHARES):
+        raise argparse.ArgumentTypeError(f'{text!r}: name some of {",".join(SHARES)}')
+    return [name for name in SHARES if name in names]
+
+
 def measure(arguments: argparse.Namespace, logs: Path) -> dict[str, Any]:
     seconds = arguments.minutes * 60
     environment = environment_of({}, logs)
@@ -92,11 +105,16 @@ def measure(arguments: argparse.Namespace, logs: Path) -> dict[str, Any]:
     events = Events(graph, probe, environment)
     outcomes: list[Outcome] = []
     phases: list[Phase] = []
+    part = {
+        name: SHARES[name] / sum(map(SHARES.get, arguments.phases)) for name in arguments.phases
+    }
 
     def phase(name: str, happenings: Callable[[], Iterator[Callable[[], Outcome]]] | None) -> None:
+        if name not in part:
+            return
         begin = time.monotonic()
-        end = begin + seconds * SHARES[name]
-        pause_s = min(20.0, seconds * SHARES[name] / 40)
+        end = begin + seconds * part[name]
+        pause_s = min(20.0, seconds * part[name] / 40)
         had_all = happenings is None
         while happenings is not None and not (had_all and time.monotonic() > end):
             for happening in happenings():
@@ -116,9 +134,10 @@ def measure(arguments: argparse.Namespace, logs: Path) -> dict[str, Any]:
         phase('calm', None)
         phase('disturbed', lambda: events.disturbances(min(30.0, seconds / 60)))
         phase('killed', events.kills)
-        probe.simulate()
-        graph.start(environment, simulated=True)
-        started = events.until_all_flow(READY_S) and started
+        if 'simulated clock' in part:
+            probe.simulate()
+            graph.start(environment, simulated=True)
+            started = events.until_all_flow(READY_S) and started
         phase('simulated clock', events.jumps)
         tracebacks = graph.tracebacks()
     finally:
