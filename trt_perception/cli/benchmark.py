@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trt_perception.cli.model_arguments import add_backend, add_model, add_precision
 from trt_perception.cli.numbers import size, whole
 
 if TYPE_CHECKING:
@@ -25,11 +26,9 @@ def describe() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, what it is fed with, and what is to be told."""
-    parser.add_argument(
-        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML file'
-    )
-    parser.add_argument('--backend', default='auto', help='default %(default)s')
-    parser.add_argument('--precision', '-p', default='fp32', help='default %(default)s')
+    add_model(parser)
+    add_backend(parser)
+    add_precision(parser, '-p')
     parser.add_argument('--threads', type=whole, metavar='N', help='CPU threads for inference')
     parser.add_argument(
         '--input', default='synthetic', metavar='SOURCE', help='see `detect`; default %(default)s'

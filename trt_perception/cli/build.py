@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trt_perception.cli import sensitivity_report
+from trt_perception.cli.model_arguments import add_keep_float, add_model, add_precision
 from trt_perception.cli.quantities import batch_range, shown_bytes, size_in_bytes, size_range
 
 if TYPE_CHECKING:
@@ -22,12 +23,8 @@ def describe() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the precision, and how to build."""
-    parser.add_argument(
-        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML or ONNX file'
-    )
-    parser.add_argument(
-        '--precision', '-p', default='fp16', help='fp32, fp16 or int8; default %(default)s'
-    )
+    add_model(parser)
+    add_precision(parser, '-p', default='fp16')
     parser.add_argument(
         '--batch', type=batch_range, metavar='MIN:OPT:MAX', help='images at once, as 1:4:8 or 1'
     )
@@ -52,13 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--flavour', default='auto', help='tensorrt, tensorrt-rtx or auto; default %(default)s'
     )
-    parser.add_argument(
-        '--keep-float',
-        action='append',
-        default=[],
-        metavar='NODE',
-        help='node that stays float, * and ? allowed; repeatable',
-    )
+    add_keep_float(parser)
     parser.add_argument('--engines', type=Path, metavar='DIR', help='where engines are kept')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress')
     sensitivity_report.add_arguments(parser)

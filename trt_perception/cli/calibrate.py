@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trt_perception.cli.model_arguments import add_model
+
 if TYPE_CHECKING:
     from trt_perception.building.calibration_ranges import CalibrationRanges
     from trt_perception.model_spec import ModelSpec
@@ -22,9 +24,28 @@ def describe() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the images, the method; or a cache to import or export."""
+    add_model(parser)
+    _add_what(parser)
     parser.add_argument(
-        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML or ONNX file'
+        '--out',
+        '-o',
+        type=Path,
+        metavar='FILE',
+        help='the calibration file; default: MODEL.calibration.json beside the model YAML',
     )
+    _add_looking(parser.add_argument_group('with --images'))
+    exporting = parser.add_argument_group('with --export')
+    exporting.add_argument(
+        '--tensorrt',
+        default='100300',
+        metavar='VERSION',
+        help='the TensorRT that shall read it; default %(default)s for 10.3.0',
+    )
+    parser.add_argument('--quiet', '-q', action='store_true', help='no progress')
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    """Images, or a cache to import or export: one of them."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         '--images',
@@ -45,14 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CACHE',
         help="write the model's ranges as TensorRT's calibration cache",
     )
-    parser.add_argument(
-        '--out',
-        '-o',
-        type=Path,
-        metavar='FILE',
-        help='the calibration file; default: MODEL.calibration.json beside the model YAML',
-    )
-    looking = parser.add_argument_group('with --images')
+
+
+def _add_looking(looking: argparse._ArgumentGroup) -> None:
+    """How ranges are found from images."""
     looking.add_argument('--method', choices=METHODS, default='entropy', help='default %(default)s')
     looking.add_argument(
         '--limit', type=int, default=100, metavar='N', help='most images; default %(default)s'
@@ -62,14 +79,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     looking.add_argument('--topic', help='image topic of a bag with several')
     looking.add_argument('--threads', type=int, metavar='N', help='CPU threads')
-    exporting = parser.add_argument_group('with --export')
-    exporting.add_argument(
-        '--tensorrt',
-        default='100300',
-        metavar='VERSION',
-        help='the TensorRT that shall read it; default %(default)s for 10.3.0',
-    )
-    parser.add_argument('--quiet', '-q', action='store_true', help='no progress')
 
 
 def run(arguments: argparse.Namespace) -> int:

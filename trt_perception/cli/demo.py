@@ -15,6 +15,34 @@ def describe() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is shown, and how fast."""
+    _add_images(parser)
+    parser.add_argument(
+        '--video-seconds',
+        type=whole,
+        default=15,
+        metavar='S',
+        help='length of overlay.mp4, whose encoding takes longer than all else; '
+        'default %(default)s',
+    )
+    parser.add_argument(
+        '--models',
+        default='street_detect,street_instance,street_semantic',
+        metavar='A,B,C',
+        help='for detection, instance masks and semantic masks: names (see `trt_perception '
+        'models`) or YAML files; default %(default)s',
+    )
+    parser.add_argument(
+        '--out',
+        '-o',
+        type=Path,
+        default=Path('out/demo'),
+        metavar='DIR',
+        help='folder for the results, which are overwritten; default %(default)s',
+    )
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    """What the camera shows."""
     parser.add_argument(
         '--frames', type=whole, default=300, metavar='N', help='images; default %(default)s'
     )
@@ -41,29 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--seed',
         type=whole,
         help='of the synthetic street; default: the first scene of the split demo',
-    )
-    parser.add_argument(
-        '--video-seconds',
-        type=whole,
-        default=15,
-        metavar='S',
-        help='length of overlay.mp4, whose encoding takes longer than all else; '
-        'default %(default)s',
-    )
-    parser.add_argument(
-        '--models',
-        default='street_detect,street_instance,street_semantic',
-        metavar='A,B,C',
-        help='for detection, instance masks and semantic masks: names (see `trt_perception '
-        'models`) or YAML files; default %(default)s',
-    )
-    parser.add_argument(
-        '--out',
-        '-o',
-        type=Path,
-        default=Path('out/demo'),
-        metavar='DIR',
-        help='folder for the results, which are overwritten; default %(default)s',
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trt_perception.cli.model_arguments import add_model_option, add_opening
 from trt_perception.cli.numbers import rate, size, whole
 from trt_perception.cli.thresholds import add_thresholds
 
@@ -22,12 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='an image, a folder of images, a video, a bag, a camera (/dev/video0), '
         'synthetic, synthetic:SEED or synthetic:SPLIT',
     )
-    parser.add_argument(
-        '--model',
-        '-m',
-        required=True,
-        help='name (see `trt_perception models`) or a YAML or ONNX file',
-    )
+    add_model_option(parser)
     parser.add_argument(
         '--out',
         '-o',
@@ -37,19 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for the results, which may be overwritten; default %(default)s',
     )
     model = parser.add_argument_group('model')
-    model.add_argument('--backend', default='auto', help='default %(default)s')
-    model.add_argument(
-        '--precision', default='fp32', help='fp32, fp16 or int8; default %(default)s'
-    )
-    model.add_argument(
-        '--fallback-precision',
-        default='none',
-        metavar='PRECISION',
-        help='last one to fall back to where an engine is not accurate enough; default none',
-    )
+    add_opening(model)
     model.add_argument('--threads', type=whole, metavar='N', help='CPU threads for inference')
     add_thresholds(model)
-    tracking = parser.add_argument_group('tracking')
+    _add_tracking(parser.add_argument_group('tracking'))
+    _add_input(parser.add_argument_group('input'))
+    _add_output(parser.add_argument_group('output'))
+
+
+def _add_tracking(tracking: argparse._ArgumentGroup) -> None:
+    """How objects are followed; `detecting` makes `TrackerSettings` of it."""
     tracking.add_argument(
         '--tracker',
         default='none',
@@ -74,12 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='MODEL',
         help='looks at every object and gives it an embedding, which deepsort needs',
     )
-    source = parser.add_argument_group('input')
+
+
+def _add_input(source: argparse._ArgumentGroup) -> None:
+    """How the input is read."""
     source.add_argument('--limit', type=whole, metavar='N', help='stop after N frames')
     source.add_argument('--topic', help='image topic of a bag with several')
     source.add_argument('--size', type=size, metavar='WxH', help='resize or render the images')
     source.add_argument('--rate', type=rate, metavar='HZ', help='frames per second of the video')
-    output = parser.add_argument_group('output')
+
+
+def _add_output(output: argparse._ArgumentGroup) -> None:
+    """What is written and shown."""
     output.add_argument('--no-pictures', action='store_true', help='write JSON and masks only')
     output.add_argument(
         '--video-width',

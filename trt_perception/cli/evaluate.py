@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trt_perception.cli.model_arguments import add_keep_float, add_model
 from trt_perception.cli.numbers import whole
 
 if TYPE_CHECKING:
@@ -25,9 +26,30 @@ def describe() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the precisions, the data, and where the report goes."""
+    add_model(parser)
+    _add_what(parser)
+    parser.add_argument('--limit', type=whole, metavar='N', help='most images')
     parser.add_argument(
-        'model', metavar='MODEL', help='name (see `trt_perception models`) or a YAML or ONNX file'
+        '--out', '-o', type=Path, metavar='DIR', help='write JSON, Markdown and plots there'
     )
+    parser.add_argument('--threads', type=whole, metavar='N', help='CPU threads')
+    _add_classes(parser.add_argument_group('classes'))
+    quantised = parser.add_argument_group('fp16 and int8')
+    quantised.add_argument(
+        '--calibration',
+        type=Path,
+        metavar='FILE',
+        help='default: MODEL.calibration.json beside the model YAML',
+    )
+    add_keep_float(quantised)
+    parser.add_argument(
+        '--engines', type=Path, metavar='DIR', help='where engines of TensorRT are kept'
+    )
+    parser.add_argument('--quiet', '-q', action='store_true', help='no progress')
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    """What stands side by side, and the data."""
     parser.add_argument(
         '--precisions',
         '-p',
@@ -49,12 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='synthetic:SPLIT[:N], coco:ANNOTATIONS.json:IMAGES or cityscapes:FOLDER[:SPLIT]; '
         'default %(default)s',
     )
-    parser.add_argument('--limit', type=whole, metavar='N', help='most images')
-    parser.add_argument(
-        '--out', '-o', type=Path, metavar='DIR', help='write JSON, Markdown and plots there'
-    )
-    parser.add_argument('--threads', type=whole, metavar='N', help='CPU threads')
-    classes = parser.add_argument_group('classes')
+
+
+def _add_classes(classes: argparse._ArgumentGroup) -> None:
+    """How classes of the data and of the model belong together."""
     classes.add_argument(
         '--map',
         dest='renamed',
@@ -66,24 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     classes.add_argument(
         '--common-classes', action='store_true', help='judge only the classes that both have'
     )
-    quantised = parser.add_argument_group('fp16 and int8')
-    quantised.add_argument(
-        '--calibration',
-        type=Path,
-        metavar='FILE',
-        help='default: MODEL.calibration.json beside the model YAML',
-    )
-    quantised.add_argument(
-        '--keep-float',
-        action='append',
-        default=[],
-        metavar='NODE',
-        help='node that stays float, * and ? allowed; repeatable',
-    )
-    parser.add_argument(
-        '--engines', type=Path, metavar='DIR', help='where engines of TensorRT are kept'
-    )
-    parser.add_argument('--quiet', '-q', action='store_true', help='no progress')
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trt_perception.cli.model_arguments import add_model_option, add_opening
 from trt_perception.cli.numbers import whole
 from trt_perception.cli.thresholds import add_thresholds
 
@@ -17,12 +18,7 @@ def describe() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The bags, the model, and who does the work."""
     parser.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='a folder, .mcap or .db3')
-    parser.add_argument(
-        '--model',
-        '-m',
-        required=True,
-        help='name (see `trt_perception models`) or a YAML or ONNX file',
-    )
+    add_model_option(parser)
     parser.add_argument(
         '--out',
         '-o',
@@ -42,18 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--with-images', action='store_true', help="copy the camera's images into the new bags"
     )
     model = parser.add_argument_group('model')
-    model.add_argument('--backend', default='auto', help='default %(default)s')
-    model.add_argument(
-        '--precision', default='fp32', help='fp32, fp16 or int8; default %(default)s'
-    )
-    model.add_argument(
-        '--fallback-precision',
-        default='none',
-        metavar='PRECISION',
-        help='last one to fall back to where an engine is not accurate enough; default none',
-    )
+    add_opening(model)
     add_thresholds(model)
-    work = parser.add_argument_group('work')
+    _add_work(parser.add_argument_group('work'))
+
+
+def _add_work(work: argparse._ArgumentGroup) -> None:
+    """Who does the work, and what is told of it."""
     work.add_argument(
         '--jobs',
         '-j',
