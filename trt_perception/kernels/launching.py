@@ -79,8 +79,10 @@ class DeviceKernels:
         if function is None:
             self.load([source])
             function = self._modules[source].get_function(kernel)
+            function.prepare([f'{call.dtype.itemsize}s'])
             self._functions[kernel] = function
-        function(call, grid=grid, block=threads, stream=stream)
+        # As bytes: of a struct, pycuda would describe every field anew with each launch.
+        function.prepared_async_call(grid, threads, stream, call.tobytes())
 
     def keep(self, data: NDArray[Any]) -> int:
         """See `Launcher`."""
