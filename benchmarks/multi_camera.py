@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,10 +24,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
-from publish_to_result import bare_inference_ms, last_json, machine  # noqa: E402
+from measured_node import MeasuredNode, environment_on, exit_status  # noqa: E402
+from publish_to_result import bare_inference_ms, machine  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
-from trt_perception.nodes.transport import choose_transport  # noqa: E402
 
 CAMERAS = ('front', 'left', 'right', 'rear')
 SETTLE_S = 6.0
@@ -89,42 +86,33 @@ def phases_of(seconds: float, rate: float) -> dict[str, tuple[float, float, str]
 
 
 def measure(arguments, model: Path, phases) -> tuple[dict, dict, dict]:
-    """What was sent, what arrived, by camera; and the node's memory."""
-    environment = {
-        **os.environ,
-        'ROS_DOMAIN_ID': str(arguments.domain),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    }
-    environment.update(choose_transport(environment, len(CAMERAS) + 2).variables)
-    node = subprocess.Popen(
-        shlex.split(
-            f'detect_node --ros-args -p model:={model} -p backend:=onnxruntime-cpu '
-            f'-p threads:={arguments.threads} -p max_age:={arguments.max_age} '
-            f'-p "cameras:=[{",".join(CAMERAS)}]"'
-        ),
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    """What was sent, what arrived, by camera; and the node's memory.
+
+    Raises CaseFailed where the node or a probe gives up.
+    """
+    command = (
+        f'detect_node --ros-args -p model:={model} -p backend:=onnxruntime-cpu '
+        f'-p threads:={arguments.threads} -p max_age:={arguments.max_age} '
+        f'-p "cameras:=[{",".join(CAMERAS)}]"'
     )
+    environment = environment_on(arguments.domain, processes=len(CAMERAS) + 2)
     begin = time.time() + SETTLE_S
     end = begin + sum(seconds for seconds, *_ in phases.values())
     topics = [f'/detect_node/{name}/detections' for name in CAMERAS]
-    try:
-        receiver = probe(environment, 'results', '--topics', *topics, '--end', str(end))
+    probes = 'cameras_probe.py'
+    with MeasuredNode(command, environment) as node:
+        receiver = node.probe('results', '--topics', *topics, '--end', str(end), script=probes)
         senders = {
-            name: probe(
-                environment, 'camera', '--topic', f'/{name}/image', '--size', arguments.size,
+            name: node.probe(
+                'camera', '--topic', f'/{name}/image', '--size', arguments.size,
                 '--begin', str(begin), '--offset', str(number / len(CAMERAS)),
-                '--phases', json.dumps(schedule(name, phases, arguments.rate)),
+                '--phases', json.dumps(schedule(name, phases, arguments.rate)), script=probes,
             )
             for number, name in enumerate(CAMERAS)
         }  # fmt: skip
-        memory = watch_memory(node.pid, begin, begin + phases['all well'][0])
-        sent = {name: last_json(sender, None)['stamps'] for name, sender in senders.items()}
-        arrivals = dict(zip(CAMERAS, last_json(receiver, None)['arrivals'], strict=True))
-    finally:
-        node.send_signal(signal.SIGINT)
-        node.wait(15)
+        memory = watch_memory(node, begin, begin + phases['all well'][0])
+        sent = {name: node.told(sender)['stamps'] for name, sender in senders.items()}
+        arrivals = dict(zip(CAMERAS, node.told(receiver)['arrivals'], strict=True))
     return sent, {name: dict(map(tuple, found)) for name, found in arrivals.items()}, memory
 
 
@@ -136,19 +124,15 @@ def schedule(name: str, phases, rate: float) -> list[tuple[float, float, str]]:
     ]  # fmt: skip
 
 
-def probe(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(HERE / 'cameras_probe.py'), *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-def watch_memory(pid: int, begin: float, end: float) -> dict[str, float]:
+def watch_memory(node: MeasuredNode, begin: float, end: float) -> dict[str, float]:
     """The node's own memory while all is well, MB; the slope is of its second half.
 
     Resident memory counts the shared segments of the other processes too, page by page as images
     first come to lie there, and so grows for minutes without anything being kept.
     """
-    process, looks = psutil.Process(pid), []
+    process, looks = psutil.Process(node.process.pid), []
     while time.time() < end:
+        node.check_alive()
         memory = process.memory_full_info()
         looks.append((time.time() - begin, memory.uss / 1e6, memory.rss / 1e6))
         time.sleep(1.0)
@@ -230,4 +214,4 @@ def table(rows: list[dict]) -> str:
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(exit_status(main))

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,10 +22,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
-from publish_to_result import bare_inference_ms, last_json, machine, probe  # noqa: E402
+from measured_node import CaseFailed, MeasuredNode, environment_on, exit_status  # noqa: E402
+from publish_to_result import bare_inference_ms, machine  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
-from trt_perception.nodes.transport import choose_transport  # noqa: E402
 
 SETTLED = 30
 """Images at the start that do not count: a queue has to fill first."""
@@ -82,35 +79,26 @@ def main() -> int:
 
 
 def measure(name: str, command: str, topic: str, model: Path, arguments, domain: int) -> dict:
-    environment = {
-        **os.environ,
-        'ROS_DOMAIN_ID': str(domain),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    }
-    environment.update(choose_transport(environment, 3).variables)
+    """One node's row. Raises CaseFailed where it gives no figures."""
     frames = SETTLED + int(arguments.seconds * arguments.rate)
     filled = command.format(
         python=sys.executable, model=model, benchmarks=HERE, threads=arguments.threads
     )
-    node = subprocess.Popen(
-        shlex.split(filled), env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    try:
-        receiver = probe(
-            environment, 'receive', '--topic', topic, '--frames', str(frames), '--quiet', '15',
+    with MeasuredNode(filled, environment_on(domain)) as node:
+        receiver = node.probe(
+            'receive', '--topic', topic, '--frames', str(frames), '--quiet', '15',
             '--type', 'vision_msgs/msg/Detection2DArray', '--stats', '/detect_node/stats',
         )  # fmt: skip
-        publisher = probe(
-            environment, 'publish', '--topic', '/image', '--size', arguments.size,
+        publisher = node.probe(
+            'publish', '--topic', '/image', '--size', arguments.size,
             '--rate', str(arguments.rate), '--frames', str(frames),
         )  # fmt: skip
-        stamps = last_json(publisher, None)['stamps'][SETTLED:]
-        heard = last_json(receiver, None)
-    finally:
-        node.send_signal(signal.SIGINT)
-        node.wait(15)
+        stamps = node.told(publisher)['stamps'][SETTLED:]
+        heard = node.told(receiver)
     arrivals = heard['arrivals']
     ages = [(arrivals[str(s)] - s) / 1e6 for s in stamps if str(s) in arrivals]
+    if not ages:
+        raise CaseFailed(f'{name}: none of {len(stamps)} images had a result')
     p50, p90, p99 = np.percentile(ages, (50, 90, 99))
     return {
         'node': name,
@@ -150,4 +138,4 @@ def histogram(rows: list[dict], bars: int = 40) -> str:
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(exit_status(main))

@@ -17,8 +17,6 @@ import json
 import os
 import platform
 import shlex
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,8 +31,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
+from measured_node import CaseFailed, MeasuredNode, environment_on  # noqa: E402
+
 from networks import write_light_detector  # noqa: E402
-from trt_perception.nodes.transport import choose_transport  # noqa: E402
 
 WARM_UP = 10
 """Frames at the start that do not count: discovery and first allocations."""
@@ -72,10 +71,6 @@ class Measurement:
     def own_cpu_ms(self) -> float:
         """Processor time a frame without the network's, where the node tells it (one thread)."""
         return self.cpu_ms_per_frame - self.stages_ms.get('infer', float('nan'))
-
-
-class CaseFailed(Exception):  # noqa: N818  (a finding about a node, which the table then lacks)
-    """A case gave no figures."""
 
 
 def main() -> None:
@@ -133,44 +128,29 @@ def measure(
     bare_ms: float,
     domain: int,
 ) -> Measurement:
-    environment = {
-        **os.environ,
-        'ROS_DOMAIN_ID': str(domain),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    }
-    if case.transport:
-        environment.update(choose_transport(environment, 3).variables)
-    environment.update(case.environment)
+    """One row. Raises CaseFailed where there are no figures."""
+    environment = {**environment_on(domain, transport=case.transport), **case.environment}
     frames = arguments.frames + WARM_UP
     command = case.command.format(
         python=sys.executable, model=model, benchmarks=HERE, threads=arguments.threads
     )
-    node = subprocess.Popen(
-        shlex.split(command), env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    try:
-        receiver = probe(
-            environment, 'receive', '--topic', case.result_topic, '--type', case.result_type,
+    with MeasuredNode(command, environment) as node:
+        receiver = node.probe(
+            'receive', '--topic', case.result_topic, '--type', case.result_type,
             '--frames', str(frames), '--stats', case.stats,
         )  # fmt: skip
-        publisher = probe(
-            environment, 'publish', '--topic', '/image', '--size', size, '--rate', str(rate),
+        publisher = node.probe(
+            'publish', '--topic', '/image', '--size', size, '--rate', str(rate),
             '--frames', str(frames),
         )  # fmt: skip
         looks = []
         while publisher.poll() is None:
-            if node.poll() is None:
-                looks.append((time.time_ns(), cpu_seconds(node.pid)))
+            node.check_alive()
+            looks.append((time.time_ns(), cpu_seconds(node.process.pid)))
             time.sleep(0.1)
-        stamps = last_json(publisher)['stamps']
-        heard = last_json(receiver)
+        stamps = node.told(publisher)['stamps']
+        heard = node.told(receiver, timeout_s=120)
         arrivals = heard['arrivals']
-    finally:
-        node.send_signal(signal.SIGINT)
-        try:
-            node.wait(10)
-        except subprocess.TimeoutExpired:
-            node.kill()
     counted = stamps[WARM_UP:]
     ages = [(arrivals[str(s)] - s) / 1e6 for s in counted if str(s) in arrivals]
     p50, p99 = np.percentile(ages, (50, 99)) if ages else (float('nan'), float('nan'))
@@ -180,23 +160,6 @@ def measure(
     )  # fmt: skip
     print(f'  {row.case} {row.size} {row.rate_hz:g} Hz: {row.p50_ms:.1f} ms, {row.lost} lost')
     return row
-
-
-def probe(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(HERE / 'ros_probe.py'), *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-def last_json(process: subprocess.Popen[str], timeout_s: float | None = 120) -> dict:
-    """What a probe found. Raises CaseFailed where it gave up."""
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise CaseFailed(f'{process.args[2]} did not end within {timeout_s:g} s') from None
-    if not output.strip():
-        raise CaseFailed(f'{process.args[2]} gave up with exit status {process.returncode}')
-    return json.loads(output.strip().splitlines()[-1])
 
 
 def cpu_seconds(pid: int) -> float:

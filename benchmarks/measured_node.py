@@ -1,0 +1,124 @@
+"""A node that is measured, and the probes around it: processes on a ROS domain of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from trt_perception.nodes.transport import choose_transport  # noqa: E402
+
+_PATIENCE_S = 15.0
+"""For a process to end after it was asked to."""
+
+
+class CaseFailed(Exception):  # noqa: N818  (a finding about a node, which the figures then lack)
+    """A case gave no figures."""
+
+
+def exit_status(measure: Callable[[], int]) -> int:
+    """What a script ends with: its own status, or 1 and the sentence of the case that failed."""
+    try:
+        return measure()
+    except CaseFailed as error:
+        print(f'NOT MEASURED: {error}', file=sys.stderr)
+        return 1
+
+
+def environment_on(domain: int, *, processes: int = 3, transport: bool = True) -> dict[str, str]:
+    """The variables of a domain on this machine alone; `processes` share the transport."""
+    environment = {
+        **os.environ,
+        'ROS_DOMAIN_ID': str(domain),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+    }
+    if transport:
+        environment.update(choose_transport(environment, processes).variables)
+    return environment
+
+
+class MeasuredNode:
+    """Starts a node and, on demand, probes; all of them end with the `with` block.
+
+    Attributes:
+        process: the node's.
+    """
+
+    def __init__(self, command: str, environment: dict[str, str]) -> None:
+        """Raises CaseFailed: the command cannot be started."""
+        self._command = command
+        self._environment = environment
+        self._probes: list[subprocess.Popen[str]] = []
+        quiet = subprocess.DEVNULL
+        try:
+            self.process = subprocess.Popen(
+                shlex.split(command), env=environment, stdout=quiet, stderr=quiet
+            )
+        except OSError as error:
+            raise CaseFailed(f'{command}: cannot be started: {error}') from error
+
+    def __enter__(self) -> MeasuredNode:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for probe in self._probes:
+            if probe.poll() is None:
+                probe.kill()
+            probe.communicate()
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def probe(self, *arguments: str, script: str = 'ros_probe.py') -> subprocess.Popen[str]:
+        """Start a script of this folder on the node's domain; `told` gives what it finds."""
+        command = [sys.executable, str(HERE / script), *arguments]
+        probe = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True)
+        self._probes.append(probe)
+        return probe
+
+    def check_alive(self) -> None:
+        """Raises CaseFailed: the node has ended."""
+        status = self.process.poll()
+        if status is not None:
+            raise CaseFailed(
+                f'the node ended with exit status {status}; run it alone to see why: '
+                f'{self._command}'
+            )
+
+    def told(self, probe: subprocess.Popen[str], timeout_s: float = float('inf')) -> dict:
+        """The object on the last line that a probe prints.
+
+        Raises:
+            CaseFailed: the probe or the node gave up, or it took longer than `timeout_s`.
+        """
+        name = probe.args[2]
+        begin = time.monotonic()
+        while True:
+            try:
+                output, _ = probe.communicate(timeout=0.5)
+                break
+            except subprocess.TimeoutExpired:
+                self.check_alive()
+                if time.monotonic() - begin > timeout_s:
+                    raise CaseFailed(f'{name} did not end within {timeout_s:g} s') from None
+        if not output.strip():
+            raise CaseFailed(f'{name} gave up with exit status {probe.returncode}')
+        return json.loads(output.strip().splitlines()[-1])
