@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from trt_perception.drawing.masks import blend_masks, blend_semantic, color_mask
+from trt_perception.drawing.masks import blend_masks, blend_semantic
+from trt_perception.palette import color_mask
 from trt_perception.results import Detections, InstanceMask
 
 COLORS = np.array([(250, 10, 20), (30, 240, 50), (60, 70, 230)], np.uint8)
@@ -13,21 +14,6 @@ GRAY = 100
 
 def gray_image(height=20, width=30):
     return np.full((height, width, 3), GRAY, np.uint8)
-
-
-def test_an_empty_map_gives_an_empty_picture():
-    assert color_mask(np.zeros((0, 0), np.uint8), COLORS).size == 0
-
-
-def test_each_class_has_its_color_and_the_rest_is_black():
-    ids = np.array([[0, 1, 2], [3, 254, 255]], np.uint8)
-    seen = color_mask(ids, COLORS)
-    np.testing.assert_array_equal(seen[0], COLORS)
-    assert (seen[1] == 0).all()
-
-
-def test_no_colors_at_all_leave_everything_black():
-    assert (color_mask(np.zeros((4, 5), np.uint8), np.zeros((0, 3), np.uint8)) == 0).all()
 
 
 @given(ids=hnp.arrays(np.uint8, (6, 7)), opacity=st.floats(0, 1))

@@ -19,8 +19,8 @@ from vision_msgs.msg import (
 )
 
 from nodes.graph import LATCHED, Camera, bgr_image, raw_image
-from trt_perception.drawing.palette import name_color, palette_color
 from trt_perception.msg import KeyPoint2D, KeyPoints2D, KeyPoints2DArray
+from trt_perception.palette import name_color, palette_color
 
 WIDTH, HEIGHT = 320, 240
 GREY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.drawing.masks import Colors, Masks
-from trt_perception.drawing.palette import class_colors
 from trt_perception.model_spec import ClassSpec
+from trt_perception.palette import class_colors
 from trt_perception.results import Classification, Detections, SegmentationMap
 
 

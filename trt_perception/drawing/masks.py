@@ -1,4 +1,4 @@
-"""Masks blended into pictures, and maps of classes turned into colours."""
+"""Masks and maps of classes blended into pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_perception.palette import color_mask
 from trt_perception.results import UNLABELLED, InstanceMask
 
 Image = NDArray[np.uint8]
@@ -18,24 +19,9 @@ Masks = NDArray[np.uint16] | Sequence[InstanceMask]
 """Either an image of the size of the picture, in which value i belongs to object i-1, or cuts."""
 
 
-def color_mask(class_ids: Image, colors: Colors) -> Image:
-    """The class of each pixel as a colour.
-
-    Args:
-        class_ids: uint8 [H, W], 255 unlabelled.
-        colors: uint8 [N, 3] RGB.
-
-    Returns:
-        uint8 [H, W, 3] RGB; black where unlabelled or where no colour is given for the id.
-    """
-    if class_ids.size == 0:
-        return np.zeros((*class_ids.shape, 3), np.uint8)
-    table = np.zeros((256, 1, 3), np.uint8)
-    table[: min(len(colors), UNLABELLED), 0] = colors[:UNLABELLED]
-    return np.asarray(cv2.applyColorMap(np.ascontiguousarray(class_ids), table), np.uint8)
-
-
-def blend_semantic(image: Image, class_ids: Image, colors: Colors, opacity: float) -> None:
+def blend_semantic(
+    image: Image, class_ids: Image, colors: Colors, opacity: float, picture: Image | None = None
+) -> None:
     """Tint each pixel with the colour of its class; unlabelled ones stay as they are.
 
     Args:
@@ -43,11 +29,15 @@ def blend_semantic(image: Image, class_ids: Image, colors: Colors, opacity: floa
         class_ids: uint8 [H, W], 255 unlabelled; resized if of another size.
         colors: uint8 [N, 3] RGB.
         opacity: 0..1.
+        picture: uint8 [H, W, 3] RGB, `class_ids` in these colours, where that is there already.
     """
     size = image.shape[1], image.shape[0]
     if class_ids.shape != image.shape[:2]:
         class_ids = np.asarray(cv2.resize(class_ids, size, interpolation=cv2.INTER_NEAREST))
-    tint = color_mask(class_ids, colors[:, ::-1])
+    if picture is not None and picture.shape == image.shape:
+        tint = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+    else:
+        tint = color_mask(class_ids, colors[:, ::-1])
     tinted = np.asarray(cv2.addWeighted(image, 1 - opacity, tint, opacity, 0), np.uint8)
     cv2.copyTo(tinted, _within(class_ids, 0, min(len(colors), UNLABELLED) - 1), image)
 

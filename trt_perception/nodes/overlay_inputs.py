@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
 from trt_perception.drawing.drawn import DrawnClasses, DrawnObjects
-from trt_perception.drawing.palette import name_color, palette_color
 from trt_perception.errors import FrameError
 from trt_perception.model_spec import Color
 from trt_perception.nodes.overlay_objects import Names
+from trt_perception.palette import name_color, palette_color
 from trt_perception.results import UNLABELLED
 
 Colors = Mapping[str, Color]

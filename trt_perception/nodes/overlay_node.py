@@ -22,7 +22,6 @@ from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 from trt_perception.drawing.drawn import DrawnCaption, DrawnClasses, DrawnObjects, Status
 from trt_perception.drawing.masks import blend_masks, blend_semantic
 from trt_perception.drawing.overlay import draw_legend, draw_overlay
-from trt_perception.drawing.palette import class_colors
 from trt_perception.drawing.style import OverlayStyle
 from trt_perception.errors import FrameError, ParameterError, PerceptionError
 from trt_perception.model_spec import Color, load_model_spec
@@ -50,6 +49,7 @@ from trt_perception.nodes.overlay_objects import (
 )
 from trt_perception.nodes.parameter_table import OverlayParameters
 from trt_perception.nodes.running import run
+from trt_perception.palette import class_colors
 from trt_perception.pipeline.pairing import Group, StampPairing
 from trt_perception.pipeline.statistics import PAUSED, REPLACED, SINCE_STAMP
 from trt_perception.pipeline.stopwatch import Stopwatch

@@ -8,8 +8,6 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from trt_perception.drawing.masks import color_mask
-from trt_perception.drawing.palette import class_colors
 from trt_perception.families import Task
 from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
@@ -17,6 +15,7 @@ from trt_perception.nodes.parameter_table import SegmentParameters
 from trt_perception.nodes.running import run
 from trt_perception.nodes.serialised import DetectionBytes, image_bytes
 from trt_perception.nodes.tasks import tasks_of
+from trt_perception.palette import class_colors, color_mask
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.results import Detections, SegmentationMap

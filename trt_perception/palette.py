@@ -1,11 +1,13 @@
-"""The colours of classes."""
+"""The colours of classes, and maps of classes in them."""
 
 from __future__ import annotations
 
 import colorsys
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,9 @@ _FIRST: tuple[Color, ...] = (
     (204, 121, 167),
     (0, 114, 178),
 )
+_MOST_CLASSES = 255
+"""An id is a byte, and the last one is that of no class."""
+
 _GOLDEN_RATIO = 0.618033988749895
 _LEVELS = ((0.62, 0.85), (0.45, 0.75), (0.75, 0.65))
 
@@ -48,6 +53,40 @@ def name_color(name: str) -> Color:
 
 
 def class_colors(classes: Sequence[ClassSpec]) -> NDArray[np.uint8]:
-    """uint8 [N, 3] RGB: the colours that the model states, else those of the palette."""
+    """uint8 [N, 3] RGB, not to be written to: what the model states, else of the palette."""
+    return _colors_of(tuple(classes))
+
+
+@lru_cache(maxsize=64)
+def _colors_of(classes: tuple[ClassSpec, ...]) -> NDArray[np.uint8]:
     colors = [c.color or palette_color(index) for index, c in enumerate(classes)]
-    return np.array(colors, np.uint8).reshape(-1, 3)
+    made = np.array(colors, np.uint8).reshape(-1, 3)
+    made.flags.writeable = False
+    return made
+
+
+def color_table(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [256, 3]: the colour of each class id; black for 255, and where none is given.
+
+    Args:
+        colors: uint8 [N, 3], one per class.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    table[: min(len(colors), _MOST_CLASSES)] = colors[:_MOST_CLASSES]
+    return table
+
+
+def color_mask(class_ids: NDArray[np.uint8], colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The class of each pixel as a colour, by `color_table`.
+
+    Args:
+        class_ids: uint8 [H, W], 255 unlabelled.
+        colors: uint8 [N, 3], one per class.
+
+    Returns:
+        uint8 [H, W, 3], channels in the order of `colors`.
+    """
+    if class_ids.size == 0:
+        return np.zeros((*class_ids.shape, 3), np.uint8)
+    table = color_table(colors)[:, None]
+    return np.asarray(cv2.applyColorMap(np.ascontiguousarray(class_ids), table), np.uint8)

@@ -3,8 +3,10 @@ import itertools
 import numpy as np
 import pytest
 
-from trt_perception.drawing.palette import class_colors, name_color, palette_color
 from trt_perception.model_spec import ClassSpec
+from trt_perception.palette import class_colors, color_mask, name_color, palette_color
+
+COLORS = np.array([(250, 10, 20), (30, 240, 50), (60, 70, 230)], np.uint8)
 
 
 def test_no_classes_no_colors():
@@ -43,3 +45,18 @@ def test_a_names_color_never_changes():
     assert name_color('car') == name_color('car')
     assert name_color('') == name_color('')
     assert name_color('Straße') != name_color('car')
+
+
+def test_an_empty_map_gives_an_empty_picture():
+    assert color_mask(np.zeros((0, 0), np.uint8), COLORS).size == 0
+
+
+def test_each_class_has_its_color_and_the_rest_is_black():
+    ids = np.array([[0, 1, 2], [3, 254, 255]], np.uint8)
+    seen = color_mask(ids, COLORS)
+    np.testing.assert_array_equal(seen[0], COLORS)
+    assert (seen[1] == 0).all()
+
+
+def test_no_colors_at_all_leave_everything_black():
+    assert (color_mask(np.zeros((4, 5), np.uint8), np.zeros((0, 3), np.uint8)) == 0).all()
