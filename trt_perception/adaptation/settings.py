@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from trt_perception.errors import ParameterError
+from trt_perception.allowed_values import check_range
 
 
 class AdaptationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,19 +39,26 @@ class AdaptationSettings(msgspec.Struct, frozen=True, kw_only=True):
     load_limit: float = 0.95
 
     def __post_init__(self) -> None:
-        checks = (
-            (0 < self.target_latency_ms < math.inf, 'target_latency must be positive'),
-            (0 < self.headroom <= 1, 'headroom must lie in 0..1'),
-            (self.window >= 3, 'window must be at least 3'),
-            (0 <= self.slow_s < math.inf, 'slow_s must not be negative'),
-            (0 <= self.calm_s <= self.longest_calm_s, 'calm_s must lie in 0..longest_calm_s'),
-            (self.temperature_margin_c >= 0, 'temperature_margin_c must not be negative'),
-            (0 < self.power_limit <= 1, 'power_limit must lie in 0..1'),
-            (0 < self.load_limit <= 1, 'load_limit must lie in 0..1'),
-        )
-        for holds, text in checks:
-            if not holds:
-                raise ParameterError(f'adaptation: {text}')
+        """Check them.
+
+        Raises:
+            ParameterError: a value is not allowed.
+        """
+        for name, value, low, high in (
+            ('target_latency_ms', self.target_latency_ms, 0.0, math.inf),
+            ('headroom', self.headroom, 0.0, 1.0),
+            ('power_limit', self.power_limit, 0.0, 1.0),
+            ('load_limit', self.load_limit, 0.0, 1.0),
+        ):
+            check_range(f'adaptation: {name}', value, low, high, above_low=True)
+        for name, value, low, high in (
+            ('window', self.window, 3, math.inf),
+            ('slow_s', self.slow_s, 0.0, math.inf),
+            ('longest_calm_s', self.longest_calm_s, 0.0, math.inf),
+            ('calm_s', self.calm_s, 0.0, self.longest_calm_s),
+            ('temperature_margin_c', self.temperature_margin_c, 0.0, math.inf),
+        ):
+            check_range(f'adaptation: {name}', value, low, high)
 
 
 class MachineState(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_perception.allowed_values import check_range
 from trt_perception.building.calibration_ranges import CalibrationImages, CalibrationRanges
 from trt_perception.building.onnx_graph import graph_digest
 from trt_perception.building.range_collection import METHODS, CalibrationMethod, RangeCollector
@@ -62,8 +63,7 @@ class CalibrationOptions:
             )
         if self.limit < 1:
             raise ParameterError(f'limit {self.limit}: at least 1 image is needed')
-        if not 0 < self.percentile <= 100:
-            raise ParameterError(f'percentile {self.percentile}: must be above 0, at most 100')
+        check_range('percentile', self.percentile, 0, 100, above_low=True)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.errors import ParameterError
+from trt_perception.allowed_values import check_choice
 
 Grey = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -49,8 +49,7 @@ class CameraMotion:
         Raises:
             ParameterError: it is neither.
         """
-        if method not in ('flow', 'orb'):
-            raise ParameterError(f'camera motion {method!r}: choose one of flow, orb')
+        check_choice('camera motion', method, ('flow', 'orb'))
         self.method = method
         self._before: tuple[Grey, Grey] | None = None
 

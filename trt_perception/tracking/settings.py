@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from trt_perception.errors import ParameterError
+from trt_perception.allowed_values import check_choice, check_range
 
 TRACKERS = ('none', 'sort', 'bytetrack', 'deepsort')
 """Ways of tracking; none gives no ids."""
@@ -54,8 +53,7 @@ class TrackerSettings:
             ('tracker', self.kind, TRACKERS),
             ('camera motion', self.camera_motion, CAMERA_MOTIONS),
         ):
-            if value not in choices:
-                raise ParameterError(f'{name} {value!r}: choose one of {", ".join(choices)}')
+            check_choice(name, value, choices)
         for name, number, low, high in (
             ('memory', self.memory, *MEMORY_S),
             ('score', self.score, 0.0, 1.0),
@@ -65,5 +63,4 @@ class TrackerSettings:
             ('low overlap', self.low_overlap, 0.0, 1.0),
             ('appearance', self.appearance, 0.0, 2.0),
         ):
-            if not (math.isfinite(number) and low <= number <= high):
-                raise ParameterError(f'{name} of the tracker: {number} is not in {low} to {high}')
+            check_range(f'{name} of the tracker', number, low, high)
