@@ -109,7 +109,7 @@ class CpuStages:
     def letterbox(self, spec, dtype):
         return CpuLetterbox(self._gpu.driver, spec, dtype)
 
-    def decode(self, spec, outputs):
+    def decode(self, spec, outputs, pictures):
         return None
 
     def close(self):

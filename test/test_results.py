@@ -1,6 +1,7 @@
 import numpy as np
 
-from trt_perception.results import Detections, InstanceMask, SegmentationMap
+from trt_perception.palette import color_mask
+from trt_perception.results import ColoredMap, Detections, InstanceMask, SegmentationMap
 
 
 def detections(masks):
@@ -49,3 +50,23 @@ def test_more_than_255_objects_keep_their_numbers():
 
 def test_segmentation_map_knows_its_size():
     assert SegmentationMap(np.zeros((6, 8), np.uint8)).size == (8, 6)
+
+
+def test_a_class_map_is_coloured_for_who_asks():
+    ids = np.array([[0, 1, 255]], np.uint8)
+    colors = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+    found = SegmentationMap(ids)
+    assert found.ready_image(colors) is None
+    assert found.color_image(colors).tolist() == [[[1, 2, 3], [4, 5, 6], [0, 0, 0]]]
+
+
+def test_colours_that_are_there_are_taken_for_the_same_map_in_the_same_colours_only():
+    ids = np.array([[0, 1]], np.uint8)
+    colors = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+    pixels = color_mask(ids, colors)
+    found = SegmentationMap(ids, ColoredMap(pixels, ids, colors))
+    assert found.color_image(colors.copy()) is pixels
+    others = colors[::-1]
+    np.testing.assert_array_equal(found.color_image(others), color_mask(ids, others))
+    changed = SegmentationMap(ids[:, ::-1], found.colored)
+    np.testing.assert_array_equal(changed.color_image(colors), pixels[:, ::-1])

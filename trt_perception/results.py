@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_perception.palette import color_mask
+
 UNLABELLED = 255
 """Class id of a pixel that no class claims, in semantic maps."""
 
@@ -83,19 +85,52 @@ class Detections:
 
 
 @dataclass(frozen=True)
+class ColoredMap:
+    """A class map in colours that was made where the map was made.
+
+    Attributes:
+        pixels: uint8 [H, W, 3] RGB, as of `SegmentationMap.color_image`.
+        class_ids: the map that it shows.
+        colors: uint8 [N, 3] RGB, one per class, in which it shows them.
+    """
+
+    pixels: NDArray[np.uint8]
+    class_ids: NDArray[np.uint8]
+    colors: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class SegmentationMap:
     """The class of every pixel of one image.
 
     Attributes:
         class_ids: uint8 [H, W], index into the model's classes, 255 unlabelled.
+        colored: the same in colours, where a GPU has made that beside it.
     """
 
     class_ids: NDArray[np.uint8]
+    colored: ColoredMap | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the source image."""
         return self.class_ids.shape[1], self.class_ids.shape[0]
+
+    def color_image(self, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 [H, W, 3] RGB; black where unlabelled. Made now unless a GPU has made it.
+
+        Args:
+            colors: uint8 [N, 3] RGB, one per class.
+        """
+        made = self.ready_image(colors)
+        return color_mask(self.class_ids, colors) if made is None else made
+
+    def ready_image(self, colors: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """What `color_image` gives, if it is there already; else None."""
+        made = self.colored
+        if made is None or made.class_ids is not self.class_ids:
+            return None
+        return made.pixels if np.array_equal(made.colors, colors) else None
 
 
 @dataclass(frozen=True)

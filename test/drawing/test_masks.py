@@ -25,6 +25,14 @@ def test_semantic_blending_is_the_weighted_mean_where_labelled(ids, opacity):
     np.testing.assert_allclose(image, wanted, atol=1)
 
 
+def test_colours_that_are_there_are_blended_as_those_that_are_made():
+    ids = np.array([[0, 1, 2], [3, 254, 255]], np.uint8)
+    made, taken = gray_image(2, 3), gray_image(2, 3)
+    blend_semantic(made, ids, COLORS, 0.6)
+    blend_semantic(taken, ids, COLORS, 0.6, color_mask(ids, COLORS))
+    np.testing.assert_array_equal(taken, made)
+
+
 def test_a_map_of_another_size_is_stretched_without_mixing_classes():
     image = gray_image(8, 12)
     blend_semantic(image, np.array([[0, 255], [255, 2]], np.uint8), COLORS, 1.0)

@@ -3,6 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.kernels import device_instances
@@ -10,6 +13,7 @@ from trt_perception.kernels.decoders import device_decoder
 from trt_perception.kernels.drawn_detections import DrawnDetections
 from trt_perception.model_input import InputSpec
 from trt_perception.model_spec import ClassSpec, ModelSpec
+from trt_perception.palette import class_colors
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings, InstanceMask
 from trt_perception.tensor_spec import TensorSpec
@@ -104,19 +108,19 @@ def test_key_points(executor):
     assert found[0].key_points.shape == (len(found[0]), 5, 3)
 
 
-@pytest.mark.parametrize('id_image', [False, True])
+@pytest.mark.parametrize('pictures', [False, True])
 @pytest.mark.parametrize('family', ['yolov8', 'yolov5'])
-def test_masks(executor, family, id_image):
+def test_masks(executor, family, pictures):
     objectness = family == 'yolov5'
     tensors = {
         'output0': head(6 + objectness + 4, objectness=objectness, extras=4),
         'output1': random_tensor(2, 4, 16, 16),
     }
-    found = check(executor, model(family, 'instance'), tensors, id_image=id_image)
+    found = check(executor, model(family, 'instance'), tensors, pictures=pictures)
     for detections in found:
-        assert isinstance(detections, DrawnDetections) == id_image
-        plain = super(DrawnDetections, detections).id_image() if id_image else None
-        if id_image:
+        assert isinstance(detections, DrawnDetections) == pictures
+        plain = super(DrawnDetections, detections).id_image() if pictures else None
+        if pictures:
             np.testing.assert_array_equal(detections.id_image(), plain)
 
 
@@ -135,7 +139,7 @@ def test_more_room_for_masks_after_an_image_that_had_too_little(executor, caplog
     tensors['output0'][:, :2] = 32
     tensors['output0'][:, 2:4] = np.linspace(60, 200, ANCHORS)
     outputs = [TensorSpec(name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()]
-    decoder = device_decoder(executor, spec, outputs, id_image=True)
+    decoder = device_decoder(executor, spec, outputs, pictures=True)
     everything = DecodeSettings(score=0.0, iou=1.0)
     first = decoded(executor, decoder, tensors, settings=everything)
     assert any(mask.bits.size == 0 for mask in first[0].masks)
@@ -161,6 +165,35 @@ def test_semantic_maps(executor, tensor):
     expected = decoder.decode({'out': tensor}, LETTERBOXES, DecodeSettings())
     for mine, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(mine.class_ids, theirs.class_ids)
+
+
+@given(
+    classes=st.integers(2, 9),
+    stated=st.lists(st.tuples(*[st.integers(0, 255)] * 3), max_size=9),
+    source=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    wanted=st.none() | st.frozensets(st.integers(0, 8)),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_colours_of_semantic_maps_are_the_palettes(
+    executor, classes, stated, source, wanted, seed
+):
+    named = [ClassSpec(f'class {i}', color) for i, color in enumerate(stated[:classes])]
+    named += [ClassSpec(f'class {i}') for i in range(len(named), classes)]
+    spec = replace(model('semantic', 'semantic', classes), classes=tuple(named))
+    tensor = random_tensor(2, classes, 6, 7, seed=seed)
+    outputs = [TensorSpec('out', tensor.dtype, tensor.shape)]
+    decoder = device_decoder(executor, spec, outputs, pictures=True)
+    placed = [Letterbox.fit(source, NETWORK), LETTERBOXES[0]]
+    kept = None if wanted is None else wanted & frozenset(range(classes))
+    chosen = DecodeSettings(class_filter=kept)
+    found = decoded(executor, decoder, {'out': tensor}, placed, chosen)
+    expected = decoder_for(spec, outputs).decode({'out': tensor}, placed, chosen)
+    colors = class_colors(spec.classes)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine.class_ids, theirs.class_ids)
+        assert mine.color_image(colors) is mine.colored.pixels
+        np.testing.assert_array_equal(mine.color_image(colors), theirs.color_image(colors))
 
 
 def test_what_has_no_kernel_is_left_to_the_cpu(executor):

@@ -30,6 +30,8 @@ TOPIC = '/looped/image'
 class Published(Outputs):
     """Fails where it is told to."""
 
+    wants_pictures = False
+
     def __init__(self) -> None:
         self.broken = False
 
@@ -93,3 +95,15 @@ def test_nothing_holds_a_frame_after_the_work_on_it(graph, loop, image, broken, 
         gc.enable()
         publisher.close()
     assert list(camera.statistics.snapshot().drops) == causes
+
+
+@pytest.mark.parametrize('wanted', [True, False])
+def test_pictures_are_asked_for_while_somebody_will_publish_them(graph, loop, pipeline, wanted):
+    [camera] = loop.cameras
+    camera.outputs.wants_pictures = wanted
+    pipeline.pictures = not wanted
+    publisher = Camera(graph, TOPIC).matched()
+    publisher.publish(bgr_image(scene(64, 48)))
+    loop.work([(camera, graph.wait_for(camera.subscription.take, 'the image'))])
+    publisher.close()
+    assert pipeline.pictures == wanted

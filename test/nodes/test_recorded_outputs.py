@@ -82,3 +82,11 @@ def test_messages_of_this_package_can_be_read_without_it(embed, tmp_path):
         found = reader.deserialize(raw, connection.msgtype)
     assert connection.topic == '/classify_node/embeddings'
     assert np.linalg.norm(found.values) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(('name', 'asked'), [('street_instance', True), ('street_semantic', False)])
+def test_of_pictures_only_the_ids_of_objects_are_recorded(name, asked):
+    pipeline = opened(name)
+    recorded_outputs(pipeline, [''])
+    assert pipeline.pictures == asked
+    pipeline.close()

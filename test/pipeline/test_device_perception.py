@@ -12,6 +12,7 @@ from kernel_execution import OnHost
 from networks import write_detector
 from on_stand_in import CpuStages, kernel_stages, network_on, stand_in_owner
 from stand_in_driver import StandInDriver
+from trt_perception import results
 from trt_perception.errors import (
     DeviceLostError,
     FrameError,
@@ -20,8 +21,10 @@ from trt_perception.errors import (
 )
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
+from trt_perception.palette import class_colors
 from trt_perception.pipeline.device_perception import MOST_RESULTS, DevicePipeline
 from trt_perception.pipeline.perception import open_pipeline
+from trt_perception.results import Detections
 from trt_perception.runtime import device_network
 from trt_perception.runtime.selection import BackendChoice
 from trt_perception.sources.opening import open_source
@@ -423,6 +426,39 @@ def test_the_packages_kernels_give_what_the_cpu_gives(driver, host_kernels, stre
         if name == 'street_instance':
             same = one.result.id_image() == want.result.id_image()
             assert same.mean() > 0.999
+    pipeline.close()
+
+
+@pytest.mark.parametrize('name', ['street_instance', 'street_semantic'])
+def test_pictures_are_made_on_the_gpu_while_they_are_asked_for(
+    driver, host_kernels, street, name, monkeypatch
+):
+    frame = Frame.from_bgr(np.ascontiguousarray(shrunk(street[0][0])))
+    spec = load_model_spec(STREET.with_name(f'{name}.yaml'))
+    pipeline = DevicePipeline(
+        spec, network_on(driver, spec.onnx), CHOICE, make_stages=kernel_stages(host_kernels)
+    )
+    colors = class_colors(spec.classes)
+
+    def picture(result):
+        return result.color_image(colors) if 'semantic' in name else result.id_image()
+
+    (plain,) = pipeline.process([frame])
+    expected = picture(plain.result)
+    assert expected.any()
+    with monkeypatch.context() as patch:
+        # What makes them on the CPU.
+        patch.delattr(results, 'color_mask')
+        patch.delattr(Detections, 'id_image')
+        with pytest.raises((NameError, AttributeError)):
+            picture(plain.result)
+        pipeline.pictures = True
+        (made,) = pipeline.process([frame])
+        np.testing.assert_array_equal(picture(made.result), expected)
+        pipeline.pictures = False
+        (plain,) = pipeline.process([frame])
+        with pytest.raises((NameError, AttributeError)):
+            picture(plain.result)
     pipeline.close()
 
 

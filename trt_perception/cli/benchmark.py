@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--count', type=whole, default=200, metavar='N', help='batches; default %(default)s'
     )
     parser.add_argument(
+        '--pictures',
+        action='store_true',
+        help='with what nodes publish as pictures: a class map in colours, the ids of masks',
+    )
+    parser.add_argument(
         '--throughput',
         action='store_true',
         help='measure frames a second as well; a GPU then works on two batches at a time',
@@ -79,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.trace is not None:
             _check_traceable(pipeline)
+        pipeline.pictures = arguments.pictures
         batch, count = arguments.cameras, arguments.count
         timing = time_frames(pipeline, frames, batch=batch, count=count)
         rate = None

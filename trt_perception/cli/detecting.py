@@ -56,6 +56,8 @@ def detect(arguments: argparse.Namespace) -> int:
     )
     try:
         pipeline.settings = settings_of(pipeline.spec, arguments)
+        # Of masks it draws the cuts, not the image of their ids.
+        pipeline.pictures = not arguments.no_pictures and pipeline.spec.task == 'semantic'
         tracked.appearance = _appearance(arguments)
         with open_source(
             arguments.input, size=arguments.size, rate=arguments.rate, topic=arguments.topic

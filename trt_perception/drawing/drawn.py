@@ -73,16 +73,20 @@ class DrawnClasses:
         class_ids: uint8 [H, W], 255 unlabelled.
         names: one per class.
         colors: uint8 [N, 3] RGB, one per class.
+        picture: uint8 [H, W, 3] RGB, the classes in these colours, where that is there already.
     """
 
     class_ids: NDArray[np.uint8]
     names: Sequence[str]
     colors: Colors
+    picture: NDArray[np.uint8] | None = None
 
     @classmethod
     def of(cls, result: SegmentationMap, classes: Sequence[ClassSpec]) -> DrawnClasses:
         """From a result of a model with these classes."""
-        return cls(result.class_ids, [c.name for c in classes], class_colors(classes))
+        colors = class_colors(classes)
+        names = [c.name for c in classes]
+        return cls(result.class_ids, names, colors, result.ready_image(colors))
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def draw_overlay(
     style = style or OverlayStyle()
     picture = np.array(image, np.uint8, order='C')
     if classes is not None and style.masks:
-        blend_semantic(picture, classes.class_ids, classes.colors, style.mask_opacity)
+        ready = classes.picture
+        blend_semantic(picture, classes.class_ids, classes.colors, style.mask_opacity, ready)
     taken = []
     if status is not None and style.status and status.text:
         taken.append(status_rect(picture, status, style))

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from trt_perception.frames import Frame
+from trt_perception.palette import class_colors
 from trt_perception.pipeline.device_perception import DevicePipeline
-from trt_perception.pipeline.perception import PerceptionPipeline
+from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import StageLatency
+from trt_perception.results import Detections, SegmentationMap
 from trt_perception.runtime.layer_times import LayerTime, onnxruntime_layers
 
 
@@ -64,7 +66,7 @@ def time_frames(
     """Time a pipeline, one batch after the other.
 
     Args:
-        pipeline: warm.
+        pipeline: warm. With `pictures`, those belong to the result, whoever makes them.
         frames: at least one; they are taken in turn.
         batch: images at once.
         count: batches that count.
@@ -72,12 +74,12 @@ def time_frames(
     """
     batches = in_turn(frames, batch)
     for _ in range(warm_up):
-        pipeline.process(next(batches))
+        look(pipeline, next(batches))
     times, stages = [], []
     for _ in range(count):
         chosen = next(batches)
         start = time.perf_counter()
-        perceived = pipeline.process(chosen)
+        perceived = look(pipeline, chosen)
         times.append((time.perf_counter() - start) * 1e3)
         stages.append(perceived[0].stages_ms)
     spreads = {name: Spread.of([one[name] for one in stages]) for name in stages[0]}
@@ -87,6 +89,17 @@ def time_frames(
         Spread.of(network_times(pipeline, batch, count, warm_up)),
         tuple(StageLatency(n, s.count, s.p50_ms, s.p99_ms) for n, s in spreads.items()),
     )
+
+
+def look(pipeline: PerceptionPipeline, frames: Sequence[Frame]) -> list[Perceived]:
+    """What a pipeline finds in a batch, and the pictures of it where it is asked for them."""
+    perceived = pipeline.process(frames)
+    for one in perceived if pipeline.pictures else ():
+        if isinstance(one.result, SegmentationMap):
+            one.result.color_image(class_colors(pipeline.spec.classes))
+        elif isinstance(one.result, Detections) and one.result.masks is not None:
+            one.result.id_image()
+    return perceived
 
 
 def frames_per_second(

@@ -30,6 +30,7 @@ from trt_perception.kernels.device_instances import DeviceInstances
 from trt_perception.kernels.instance_masks import MOST_CHANNELS, InstanceMaskKernels, Prototypes
 from trt_perception.kernels.launching import Launcher
 from trt_perception.model_spec import ModelSpec
+from trt_perception.palette import class_colors, color_table
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import UNLABELLED, DecodeSettings, Result
 from trt_perception.tensor_spec import TensorSpec
@@ -95,7 +96,7 @@ class DeviceDecoder(Protocol):
 
 
 def device_decoder(
-    launcher: Launcher, spec: ModelSpec, outputs: Sequence[TensorSpec], *, id_image: bool = False
+    launcher: Launcher, spec: ModelSpec, outputs: Sequence[TensorSpec], *, pictures: bool = False
 ) -> DeviceDecoder | None:
     """The GPU's decoder of a model; None if it has to be decoded on the CPU.
 
@@ -103,7 +104,7 @@ def device_decoder(
         launcher: of the GPU.
         spec: the model.
         outputs: the network's outputs, with the extents of one batch.
-        id_image: whether detections with masks bring their id image.
+        pictures: whether class maps bring their colours, and masks their id image.
 
     Raises:
         ModelSpecError, ModelOutputError: as `decoding.registry.decoder_for`.
@@ -111,7 +112,7 @@ def device_decoder(
     decoder = decoder_for(spec, outputs)
     shapes = {output.name: output for output in outputs}
     if isinstance(decoder, SemanticDecoder):
-        return _semantic(launcher, decoder, spec, shapes[decoder.output])
+        return _semantic(launcher, decoder, spec, shapes[decoder.output], pictures)
     if not isinstance(decoder, DenseDecoder) or decoder.decodes_boxes or spec.task == 'oriented':
         return None
     layout = _head_layout(decoder, spec, shapes[decoder.predictions])
@@ -124,17 +125,23 @@ def device_decoder(
     grid = Prototypes(output.shape[1], (output.shape[3], output.shape[2]))
     if grid.channels > MOST_CHANNELS or output.dtype != layout.dtype:
         return None
-    masks = InstanceMaskKernels(launcher, head, grid, id_image=id_image)
+    masks = InstanceMaskKernels(launcher, head, grid, id_image=pictures)
     return DeviceInstances(head, masks, decoder)
 
 
 def _semantic(
-    launcher: Launcher, decoder: SemanticDecoder, spec: ModelSpec, output: TensorSpec
+    launcher: Launcher,
+    decoder: SemanticDecoder,
+    spec: ModelSpec,
+    output: TensorSpec,
+    pictures: bool,
 ) -> DeviceClassMaps | None:
     layout = GridLayout(len(spec.classes), (output.shape[-1], output.shape[-2]), output.dtype)
     if decoder.is_binary or layout.classes > UNLABELLED or str(output.dtype) not in TYPES:
         return None
-    return DeviceClassMaps(ClassMapKernels(launcher, layout), decoder.output)
+    colors = class_colors(spec.classes) if pictures else None
+    palette = None if colors is None else color_table(colors)
+    return DeviceClassMaps(ClassMapKernels(launcher, layout, palette), decoder.output, colors)
 
 
 def _head_layout(decoder: DenseDecoder, spec: ModelSpec, output: TensorSpec) -> HeadLayout | None:

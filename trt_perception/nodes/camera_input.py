@@ -37,6 +37,11 @@ class Outputs(ABC):
             Milliseconds of the stages that this took.
         """
 
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether the next result's pictures will be published; see `PerceptionPipeline`."""
+        return False
+
 
 class Publishing(Protocol):
     """What outputs need of whoever publishes for them: a node, or a bag that is written."""

@@ -57,6 +57,7 @@ class RecordedOutputs:
         self._outputs = {
             camera: kind.outputs_for(self, task, private_prefix(camera)) for camera in cameras
         }
+        pipeline.pictures = any(outputs.wants_pictures for outputs in self._outputs.values())
 
     def output(self, kind: type, topic: str, profile: object = None) -> RecordedPublisher:
         """Stands for a publisher; `profile` is the bag's."""

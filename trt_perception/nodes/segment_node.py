@@ -15,7 +15,7 @@ from trt_perception.nodes.parameter_table import SegmentParameters
 from trt_perception.nodes.running import run
 from trt_perception.nodes.serialised import DetectionBytes, image_bytes
 from trt_perception.nodes.tasks import tasks_of
-from trt_perception.palette import class_colors, color_mask
+from trt_perception.palette import class_colors
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.results import Detections, SegmentationMap
@@ -64,11 +64,16 @@ class ClassOutputs(Outputs):
         watch.lap('message')
         self._mask.publish(message)
         watch.lap('publish')
-        if self._color_mask.get_subscription_count():
-            colors = color_mask(result.class_ids, class_colors(self._node.pipeline.spec.classes))
+        if self.wants_pictures:
+            colors = result.color_image(class_colors(self._node.pipeline.spec.classes))
             self._color_mask.publish(image_bytes(colors, 'rgb8', header))
             watch.lap('color_mask')
         return watch.laps_ms
+
+    @property
+    def wants_pictures(self) -> bool:
+        """While somebody subscribes to the mask in colour."""
+        return bool(self._color_mask.get_subscription_count())
 
 
 class ObjectOutputs(Outputs):
@@ -93,6 +98,11 @@ class ObjectOutputs(Outputs):
         self._mask.publish(mask)
         watch.lap('publish')
         return watch.laps_ms
+
+    @property
+    def wants_pictures(self) -> bool:
+        """The mask is published with every result."""
+        return True
 
 
 def main() -> int:

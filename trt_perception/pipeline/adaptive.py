@@ -111,6 +111,16 @@ class AdaptivePipeline:
         for variant in self._variants:
             variant.pipeline.settings = settings
 
+    @property
+    def pictures(self) -> bool:
+        """Whether results bring their pictures; set for every variant."""
+        return self.variant.pipeline.pictures
+
+    @pictures.setter
+    def pictures(self, pictures: bool) -> None:
+        for variant in self._variants:
+            variant.pipeline.pictures = pictures
+
     def process_each(self, frames: Sequence[Frame]) -> list[Perceived | PerceptionError]:
         """See `PerceptionPipeline.process_each`."""
         return self.variant.pipeline.process_each(frames)

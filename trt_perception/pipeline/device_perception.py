@@ -138,7 +138,7 @@ class DevicePipeline(PerceptionPipeline):
         self._network.device.enqueue()
         slot.inferred.record(streams.compute)
         # decode
-        decoder = self._decoder_of(gpu, shapes, settings)
+        decoder = self._decoder_of(gpu, shapes, settings, pictures=self.pictures)
         scratch = self._buffers.device('scratch', decoder.scratch_bytes(letterboxes))
         nbytes = decoder.result_bytes(letterboxes)
         result = slot.result(nbytes)
@@ -365,15 +365,17 @@ class DevicePipeline(PerceptionPipeline):
         rows = {name: (batch, *row.shape[1:]) for name, row in self._rows.items()}
         return {self._image: (batch, 3, height, width), **rows}
 
-    def _decoder_of(self, gpu: Gpu, shapes: Shapes, settings: DecodeSettings) -> DeviceDecoder:
+    def _decoder_of(
+        self, gpu: Gpu, shapes: Shapes, settings: DecodeSettings, *, pictures: bool
+    ) -> DeviceDecoder:
         """What decodes outputs of these shapes: a kernel if there is one, else the CPU."""
         by_kernel = settings.max_detections <= MOST_DETECTIONS
-        key = shape_key(shapes), by_kernel
+        key = shape_key(shapes), by_kernel, pictures
         decoder = self._decoders.get(key)
         if decoder is None:
             outputs = self._network.outputs
             real = [replace(spec, shape=shapes[spec.name]) for spec in outputs]
-            decoder = self._stages.decode(self.spec, real) if by_kernel else None
+            decoder = self._stages.decode(self.spec, real, pictures) if by_kernel else None
             decoder = decoder or HostDecode(self._decoder, gpu, outputs, shapes)
             self._decoders[key] = decoder
         return decoder

@@ -41,8 +41,16 @@ class Stages(Protocol):
 
     def letterbox(self, spec: InputSpec, dtype: np.dtype[Any]) -> LetterboxStage: ...
 
-    def decode(self, spec: ModelSpec, outputs: Sequence[TensorSpec]) -> DeviceDecoder | None:
-        """None where no kernel does it; outputs have the extents of one batch."""
+    def decode(
+        self, spec: ModelSpec, outputs: Sequence[TensorSpec], pictures: bool
+    ) -> DeviceDecoder | None:
+        """None where no kernel does it.
+
+        Args:
+            spec: the model.
+            outputs: of the network, with the extents of one batch.
+            pictures: whether results bring their pictures; see `PerceptionPipeline`.
+        """
         ...
 
     def close(self) -> None:
@@ -69,9 +77,11 @@ class KernelStages:
         """See `Stages`."""
         return LetterboxKernel(self._launcher, spec, dtype)
 
-    def decode(self, spec: ModelSpec, outputs: Sequence[TensorSpec]) -> DeviceDecoder | None:
+    def decode(
+        self, spec: ModelSpec, outputs: Sequence[TensorSpec], pictures: bool
+    ) -> DeviceDecoder | None:
         """See `Stages`."""
-        return device_decoder(self._launcher, spec, outputs)
+        return device_decoder(self._launcher, spec, outputs, pictures=pictures)
 
     def close(self) -> None:
         """See `Stages`."""

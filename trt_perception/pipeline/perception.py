@@ -82,6 +82,9 @@ class PerceptionPipeline:
     Attributes:
         spec: the model.
         settings: thresholds and class filter; may be replaced between two calls.
+        pictures: whether somebody will ask the results for their pictures,
+            `SegmentationMap.color_image` and `Detections.id_image`. A GPU then makes them beside
+            the results; else they are made when they are asked for. May change between two calls.
         choice: the backend and the reason for it.
     """
 
@@ -100,6 +103,7 @@ class PerceptionPipeline:
         self.spec = spec
         self.choice = choice
         self.settings = default_settings(spec)
+        self.pictures = False
         self.runtime = fed(runtime, side_inputs_for(spec, runtime.inputs))
         self._input_dtype = _check_input(spec, self.runtime)
         self._decoder: Decoder = decoder_for(spec, runtime.outputs)
