@@ -61,6 +61,7 @@ GIVES = {
     'ICudaEngine.get_tensor_profile_shape': PLAIN,
     'ICudaEngine.get_tensor_shape': PLAIN,
     'ICudaEngine.num_io_tensors': PLAIN,
+    'ICudaEngine.num_optimization_profiles': PLAIN,
     'IExecutionContext.execute_async_v3': PLAIN,
     'IExecutionContext.get_tensor_shape': PLAIN,
     'IExecutionContext.profiler': PLAIN,

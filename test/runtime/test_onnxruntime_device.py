@@ -8,7 +8,7 @@ from on_stand_in import stand_in_owner
 from stand_in_driver import StandInDriver
 from trt_perception.errors import BackendUnavailableError, InferenceError, ModelFileError
 from trt_perception.runtime.onnxruntime_backend import execution_providers
-from trt_perception.runtime.onnxruntime_device import CUDA, OnnxRuntimeDevice, check_shape
+from trt_perception.runtime.onnxruntime_device import CUDA, check_shape, shared_session
 from trt_perception.tensor_spec import TensorSpec
 
 IMAGES = TensorSpec('images', np.dtype(np.float32), (-1, 3, 8, 8))
@@ -22,7 +22,7 @@ def owner():
 
 
 def open_file(owner, path):
-    owner.call(lambda gpu: OnnxRuntimeDevice(path, gpu, gpu.stream()) and None)
+    owner.call(lambda gpu: shared_session(path).open(gpu, gpu.stream()) and None)
 
 
 @pytest.mark.skipif(CUDA in execution_providers(), reason='there is a CUDA provider here')

@@ -17,7 +17,7 @@ from trt_perception.errors import (
 )
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.device_protocol import Profiled
-from trt_perception.runtime.tensorrt_backend import TensorRTDevice, engine_opener
+from trt_perception.runtime.tensorrt_backend import TensorRTDevice, shared_engine
 from trt_perception.runtime.tensorrt_engine import TensorRTEngine
 from trt_perception.runtime.tensorrt_flavour import Flavour
 
@@ -41,7 +41,8 @@ class StandInTensorRT:
     class IProfiler:
         pass
 
-    def __init__(self, *, refuses='', output=(-1, 6)):
+    def __init__(self, *, refuses='', output=(-1, 6), profiles=1):
+        self.profiles = profiles
         self.said = []
         self.contexts = []
         self.refuses = refuses
@@ -67,6 +68,7 @@ class StandInTensorRT:
         names = list(self.shapes)
         return SimpleNamespace(
             num_io_tensors=2,
+            num_optimization_profiles=self.profiles,
             device_memory_size_v2=4096,
             get_tensor_name=lambda i: names[i],
             get_tensor_dtype=lambda name: 'float',
@@ -133,7 +135,7 @@ def flavour(trt, name='tensorrt'):
 def device_on(owner, trt, name='tensorrt', **options):
     def load(gpu):
         engine = TensorRTEngine(b'plan', flavour(trt, name), gpu)
-        return TensorRTDevice(engine, 'fp16', gpu.stream(), owns_engine=True, **options)
+        return TensorRTDevice(engine, 'fp16', gpu.stream(), on_close=engine.close, **options)
 
     return owner.call(load)
 
@@ -179,7 +181,7 @@ def test_without_pycuda_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pycuda', None)
     monkeypatch.setitem(sys.modules, 'pycuda.driver', None)
     with pytest.raises(BackendUnavailableError, match='pip install "pycuda'):
-        DeviceNetwork(engine_opener(b'plan', Flavour('tensorrt', '10.3.0', None), 'fp16'))
+        DeviceNetwork(shared_engine(b'plan', Flavour('tensorrt', '10.3.0', None), 'fp16').open)
 
 
 def test_addresses_and_shapes_are_set_once(owner):
@@ -310,7 +312,7 @@ def test_layers_are_timed(owner):
 def test_an_opened_engine_gives_everything_back(owner):
     trt = StandInTensorRT()
     network = DeviceNetwork(
-        engine_opener(b'plan', flavour(trt), 'fp16'), lambda: stand_in_owner(owner.driver)
+        shared_engine(b'plan', flavour(trt), 'fp16').open, lambda: stand_in_owner(owner.driver)
     )
     assert network.max_batch == 4
     network.close()

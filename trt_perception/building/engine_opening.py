@@ -27,7 +27,7 @@ from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.gpu_probes import Gpu
 from trt_perception.runtime.protocol import Runtime
 from trt_perception.runtime.selection import BackendChoice
-from trt_perception.runtime.tensorrt_backend import engine_opener
+from trt_perception.runtime.tensorrt_backend import shared_engine
 from trt_perception.runtime.tensorrt_flavour import Flavour, find_flavour
 
 
@@ -48,17 +48,18 @@ class EngineDevice:
     targets: tuple[str, ...] = ()
 
 
-def this_device(backend: str) -> EngineDevice:
+def this_device(backend: str, gpu_use: GpuUse = DEFAULT_USE) -> EngineDevice:
     """This machine.
 
     Args:
         backend: one of `ENGINE_BACKENDS`.
+        gpu_use: how its GPU is used.
 
     Raises:
         BackendUnavailableError: that TensorRT cannot be used.
     """
     flavour = find_flavour(backend)
-    execute = functools.partial(_execute, flavour)
+    execute = functools.partial(_execute, flavour, gpu_use)
     return EngineDevice(flavour, building_gpu(), execute)
 
 
@@ -105,8 +106,16 @@ def gated(engine: Engine, request: EngineRequest, cache: EngineCache, gate: Engi
     return replace(engine, facts=facts, warnings=tuple(warnings))
 
 
-def _execute(flavour: Flavour, plan: bytes, precision: Precision) -> Runtime:
-    return DeviceNetwork(engine_opener(plan, flavour, precision))
+def _execute(flavour: Flavour, gpu_use: GpuUse, plan: bytes, precision: Precision) -> Runtime:
+    shared = shared_engine(
+        plan,
+        flavour,
+        precision,
+        # Contexts in one stream take turns, and so they need it once.
+        shared_scratch=gpu_use.cameras > 1 and not gpu_use.concurrent,
+        concurrent=gpu_use.concurrent,
+    )
+    return DeviceNetwork(shared.open, stream_of=shared.stream)
 
 
 @dataclass(frozen=True)

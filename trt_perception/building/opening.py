@@ -129,7 +129,7 @@ def _open_engine(
     from trt_perception.building.engine_opening import EngineOpening, ladder, this_device
 
     opening = EngineOpening(
-        device or this_device(choice.backend),
+        device or this_device(choice.backend, gpu_use),
         choice,
         watch,
         cache or EngineCache(default_folder()),

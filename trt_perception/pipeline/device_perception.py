@@ -77,6 +77,7 @@ class DevicePipeline(PerceptionPipeline):
         *,
         make_stages: MakeStages = KernelStages.of,
         overlap: bool = False,
+        copies_apart: bool = False,
         on_cpu: Callable[[], PerceptionPipeline] | None = None,
     ) -> None:
         """Put the parts together.
@@ -88,6 +89,8 @@ class DevicePipeline(PerceptionPipeline):
             make_stages: makes the kernels.
             overlap: two batches on the way at the same time, for `process_all`. Without, nothing
                 ever queues and a single frame is through soonest.
+            copies_apart: copies have streams of their own. With `overlap` they always have; else
+                it serves only where other pipelines use the GPU meanwhile.
             on_cpu: what goes on where the GPU is lost for good; None: nothing.
 
         Raises:
@@ -99,6 +102,7 @@ class DevicePipeline(PerceptionPipeline):
         self._make_stages = make_stages
         self._rows = side_inputs_for(spec, network.inputs)
         self._overlap = overlap
+        self._copies_apart = overlap or copies_apart
         self._on_cpu = on_cpu
         self._instead: PerceptionPipeline | None = None
         self._rebuilt = False
@@ -110,14 +114,30 @@ class DevicePipeline(PerceptionPipeline):
     # The main path
 
     def submit(self, frames: Sequence[Frame]) -> Future[list[Perceived]]:
-        """Begin with a batch; the future gives what `process` returns or raises.
+        """Begin with a batch; `finish` gives what `process` returns or raises.
 
         With `overlap`, a second batch may be given before the first is through.
 
         Raises:
             FrameError: a frame cannot be used.
         """
-        return self._begin([self._checked(frame) for frame in frames])
+        readable = [self._checked(frame) for frame in frames]
+        return self._begin(readable) if self._instead is None else self._done_on_cpu(readable)
+
+    def finish(self, begun: Future[list[Perceived]]) -> list[Perceived]:
+        """Wait for a batch that `submit` began.
+
+        Raises:
+            InferenceError, ModelOutputError: see `process`. Where the GPU was lost, it is set up
+                anew by then, or the CPU goes on, or neither can be.
+        """
+        try:
+            return begun.result()
+        except DeviceLostError as error:
+            # A second batch that the same fault took must not count as a second fault.
+            if self._instead is None and self._network.owner.lost:
+                self._recover(error)
+            raise
 
     def _begin(self, readable: Sequence[_Readable]) -> Future[list[Perceived]]:
         return self._network.owner.submit(lambda gpu: self._enqueue(gpu, readable))
@@ -186,9 +206,9 @@ class DevicePipeline(PerceptionPipeline):
         for frames in batches:
             under_way.append(self.submit(frames))
             if len(under_way) == len(self._slots):
-                yield under_way.popleft().result()
+                yield self.finish(under_way.popleft())
         while under_way:
-            yield under_way.popleft().result()
+            yield self.finish(under_way.popleft())
 
     def _readable(self, frame: Frame) -> Any:
         try:
@@ -206,14 +226,18 @@ class DevicePipeline(PerceptionPipeline):
         return _Readable(plain, plain.data.size, image)
 
     def _look(self, images: Sequence[_Readable], watch: Stopwatch) -> list[Perceived]:
-        if self._instead is not None:
-            self._instead.settings = self.settings
-            return self._instead.process([one.frame for one in images])
+        begun = self._begin(images) if self._instead is None else self._done_on_cpu(images)
+        return self.finish(begun)
+
+    def _done_on_cpu(self, images: Sequence[_Readable]) -> Future[list[Perceived]]:
+        assert self._instead is not None
+        self._instead.settings = self.settings
+        done: Future[list[Perceived]] = Future()
         try:
-            return self._begin(images).result()
-        except DeviceLostError as error:
-            self._recover(error)
-            raise
+            done.set_result(self._instead.process([one.frame for one in images]))
+        except PerceptionError as error:
+            done.set_exception(error)
+        return done
 
     def warm_up(self) -> None:
         """See `PerceptionPipeline.warm_up`. Outputs stay where they are: gates look for NaN."""
@@ -306,7 +330,7 @@ class DevicePipeline(PerceptionPipeline):
 
     def _allocate_all(self, gpu: Gpu) -> None:
         self._buffers = gpu.buffers()
-        self._streams = Streams(gpu, self._network.stream, overlap=self._overlap)
+        self._streams = Streams(gpu, self._network.stream, apart=self._copies_apart)
         self._decoders: dict[object, DeviceDecoder] = {}
         self._image = self.runtime.inputs[0].name
         self._rows_at: tuple[object, ...] = ()

@@ -27,15 +27,15 @@ _WORTH_LENDING = 1 << 18
 class Streams:
     """Where a batch is copied in, worked on and copied out.
 
-    With overlap these are three, so that three batches can be in them at the same time. Without,
-    they are one: a single batch gains nothing by waiting between streams.
+    Apart, these are three, so that three batches can be in them at the same time. Else they are
+    one: a single batch gains nothing by waiting between streams.
     """
 
-    def __init__(self, gpu: Gpu, compute: Stream, *, overlap: bool) -> None:
+    def __init__(self, gpu: Gpu, compute: Stream, *, apart: bool) -> None:
         """Take the network's own stream for the work."""
         self.compute = compute
-        self.copy_in = gpu.stream() if overlap else compute
-        self.copy_out = gpu.stream() if overlap else compute
+        self.copy_in = gpu.stream() if apart else compute
+        self.copy_out = gpu.stream() if apart else compute
 
     def follow(self, later: Stream, earlier: Stream, event: Any) -> None:
         """Let one stream wait for an event of another."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from trt_perception.errors import KernelError, MissingDependencyError
+from trt_perception.errors import (
+    BackendUnavailableError,
+    DeviceLostError,
+    InferenceError,
+    KernelError,
+    MissingDependencyError,
+)
 from trt_perception.model_spec import ModelSpec
 from trt_perception.pipeline.perception import DEFAULT_USE, GpuUse, PerceptionPipeline
 from trt_perception.runtime.device_network import DeviceNetwork
@@ -13,6 +21,7 @@ from trt_perception.runtime.protocol import Runtime
 from trt_perception.runtime.selection import BackendChoice, telling_frames
 
 if TYPE_CHECKING:
+    from trt_perception.pipeline.device_perception import DevicePipeline
     from trt_perception.pipeline.device_stages import MakeStages
 
 
@@ -44,6 +53,11 @@ def make_pipeline(
         raise
 
 
+def contexts_wanted(max_batch: int | None, gpu_use: GpuUse) -> int:
+    """How many execution contexts a network shall have that takes so many images at once."""
+    return gpu_use.cameras if gpu_use.context_each or max_batch == 1 else 1
+
+
 def _on_device(
     spec: ModelSpec,
     network: DeviceNetwork,
@@ -55,26 +69,79 @@ def _on_device(
     from trt_perception.pipeline.device_perception import DevicePipeline
     from trt_perception.pipeline.device_stages import KernelStages
 
+    wanted = contexts_wanted(network.max_batch, gpu_use)
+
+    @functools.cache  # for all contexts
     def on_cpu() -> PerceptionPipeline:
         lost = BackendChoice('onnxruntime-cpu', 'the GPU was lost')
         return _warm(PerceptionPipeline(spec, OnnxRuntime(spec.onnx), lost))
 
-    pipeline = None
-    try:
+    def on_context(network: DeviceNetwork) -> DevicePipeline:
         pipeline = DevicePipeline(
             spec,
             network,
             telling_frames(choice, 'stay on the GPU'),
             make_stages=make_stages or KernelStages.of,
             overlap=gpu_use.overlap,
+            copies_apart=wanted > 1,
             on_cpu=on_cpu if gpu_use.cpu_fallback else None,
         )
-        return _warm(pipeline)
-    except (KernelError, MissingDependencyError) as error:
-        if pipeline is not None:
+        try:
+            pipeline.warm_up()
+        except BaseException:
             pipeline.leave_network()
+            raise
+        return pipeline
+
+    try:
+        first = on_context(network)
+    except (KernelError, MissingDependencyError) as error:
         told = telling_frames(choice, f'are prepared on the CPU: {error}')
         return _warm(PerceptionPipeline(spec, network, told))
+    if wanted == 1:
+        return first
+    try:
+        return _with_more_contexts(first, network, wanted, gpu_use, on_context)
+    except BaseException:
+        first.leave_network()
+        raise
+
+
+def _with_more_contexts(
+    first: DevicePipeline,
+    network: DeviceNetwork,
+    wanted: int,
+    gpu_use: GpuUse,
+    on_context: Callable[[DeviceNetwork], DevicePipeline],
+) -> PerceptionPipeline:
+    """As many contexts as were asked for; or, where nobody asked, as there is room for."""
+    from trt_perception.pipeline.contexts import ContextsPipeline
+
+    contexts = [first]
+    told = f'on {wanted} execution contexts'
+    try:
+        while len(contexts) < wanted:
+            contexts.append(_further(network, on_context))
+    except (BackendUnavailableError, InferenceError) as error:
+        if gpu_use.context_each or isinstance(error, DeviceLostError):
+            for context in contexts[1:]:
+                context.close()
+            raise
+        told = f'on {len(contexts)} of {wanted} execution contexts: {error}'
+    pipeline = ContextsPipeline(contexts, overlap=gpu_use.overlap)
+    pipeline.choice = telling_frames(first.choice, f'stay on the GPU, {told}')
+    return pipeline
+
+
+def _further(
+    network: DeviceNetwork, on_context: Callable[[DeviceNetwork], DevicePipeline]
+) -> DevicePipeline:
+    another = network.another()
+    try:
+        return on_context(another)
+    except BaseException:
+        another.close()
+        raise
 
 
 def _warm(pipeline: PerceptionPipeline) -> PerceptionPipeline:

@@ -67,10 +67,19 @@ class GpuUse:
         overlap: it works on two batches at a time, for `PerceptionPipeline.process_all`. Without,
             nothing ever queues and a single frame is through soonest.
         cpu_fallback: go on on the CPU where the GPU is lost for good.
+        cameras: frames of so many come at the same time. Where the network takes one image at
+            a time, each gets an execution context of its own, at a cost of GPU memory; weights
+            are there once. See `contexts.ContextsPipeline`.
+        context_each: so it is also where the network would take all in one batch.
+        concurrent: contexts of TensorRT may run at the same time. Each then has a stream and
+            scratch memory of its own; else they take turns and share one.
     """
 
     overlap: bool = False
     cpu_fallback: bool = False
+    cameras: int = 1
+    context_each: bool = False
+    concurrent: bool = False
 
 
 DEFAULT_USE = GpuUse()
@@ -137,6 +146,10 @@ class PerceptionPipeline:
         """Look at one batch after the other; see `process`. A GPU may work on two at a time."""
         for frames in batches:
             yield self.process(frames)
+
+    def process_in_turn(self, frames: Sequence[Frame]) -> Iterator[Perceived | PerceptionError]:
+        """Like `process_each`, but gives what is there while later frames are still worked on."""
+        yield from self.process_each(frames)
 
     def process_each(self, frames: Sequence[Frame]) -> list[Perceived | PerceptionError]:
         """Like `process`, but a frame that fails takes no other one with it.

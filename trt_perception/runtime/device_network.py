@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.errors import InferenceError
+from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.memory import Buffers
 from trt_perception.gpu.owner import GpuOwner
@@ -45,15 +46,24 @@ class DeviceNetwork:
     """
 
     def __init__(
-        self, open_device: OpenDevice, acquire: Callable[[], GpuOwner] = acquire_owner
+        self,
+        open_device: OpenDevice,
+        acquire: Callable[[], GpuOwner] = acquire_owner,
+        stream_of: Callable[[Gpu], Stream] = Gpu.stream,
     ) -> None:
         """Load a network on the process's GPU.
+
+        Args:
+            open_device: loads it, or makes a further context of it; see `SharedNetwork`.
+            acquire: gives the GPU's owner.
+            stream_of: gives the stream in which it will work.
 
         Raises:
             PerceptionError: of the owner, or of `open_device`.
         """
         self._open_device = open_device
         self._acquire = acquire
+        self._stream_of = stream_of
         self._closed = True
         self.open()
 
@@ -74,8 +84,16 @@ class DeviceNetwork:
         self.inputs = device.inputs
         self.outputs = device.outputs
 
+    def another(self) -> DeviceNetwork:
+        """The same network for another worker, opened and closed beside this one.
+
+        Raises:
+            PerceptionError: see `__init__`; such as where the GPU has no room for it.
+        """
+        return DeviceNetwork(self._open_device, self._acquire, self._stream_of)
+
     def _load(self, gpu: Gpu) -> DeviceRuntime:
-        self.stream = gpu.stream()
+        self.stream = self._stream_of(gpu)
         self.buffers: Buffers = gpu.buffers()
         self._placed: dict[object, tuple[Shapes, dict[str, int]]] = {}
         try:

@@ -24,6 +24,7 @@ from trt_perception.runtime.onnxruntime_backend import (
     import_onnxruntime,
     tensor_specs,
 )
+from trt_perception.runtime.shared_network import Closed, SharedNetwork
 from trt_perception.tensor_spec import TensorSpec
 
 CUDA = 'CUDAExecutionProvider'
@@ -31,18 +32,22 @@ _NO_GRAPH = '-1'
 """`gpu_graph_id` of runs that are not to be kept."""
 
 
-class OnnxRuntimeDevice:
-    """One onnxruntime session on the GPU; implements `device_protocol.DeviceRuntime`."""
+class OnnxRuntimeWeights:
+    """One onnxruntime session on the GPU, for any number of `OnnxRuntimeDevice`s.
 
-    backend = 'onnxruntime-cuda'
-    precision = 'fp32'
+    onnxruntime gives a session one stream: those that share it run one after the other, and so
+    they share its arena of memory for what lies between the layers.
 
-    def __init__(self, path: Path, gpu: Gpu, stream: Stream, *, graph: bool = True) -> None:
-        """Load an ONNX file.
+    Attributes:
+        uses_graph: whether launches are kept as CUDA graphs.
+        fingerprint, max_batch, inputs, outputs: see `protocol.Runtime`.
+    """
+
+    def __init__(self, path: Path, stream: Stream, *, graph: bool = True) -> None:
+        """Load an ONNX file. The GPU's context is current.
 
         Args:
             path: the file.
-            gpu: in whose context it works.
             stream: in which it works.
             graph: keep the launches as a CUDA graph, if every operator runs on the GPU.
 
@@ -51,7 +56,6 @@ class OnnxRuntimeDevice:
             ModelFileError: onnxruntime cannot load the file.
         """
         self._ort = import_onnxruntime()
-        self._driver = gpu.driver
         self._stream = stream
         try:
             data = path.read_bytes()
@@ -72,9 +76,7 @@ class OnnxRuntimeDevice:
         self.max_batch: int | None = images[0] if images and images[0] > 0 else None
         self._session: Any = session
         self._shapes: dict[object, Shapes] = {}
-        self._bound: dict[object, tuple[dict[str, int], Any, Any]] = {}
         self._graphs = 0
-        self._current: tuple[Any, Any] | None = None
 
     def shapes(self, inputs: Shapes) -> Shapes:
         """See `DeviceRuntime.shapes`. Open extents of outputs are learnt from one run."""
@@ -88,39 +90,32 @@ class OnnxRuntimeDevice:
             self._shapes[key] = {**inputs, **fixed}
         return self._shapes[key]
 
-    def bind(self, inputs: Shapes, addresses: Mapping[str, int]) -> None:
-        """See `DeviceRuntime.bind`."""
-        key = shape_key(inputs)
-        kept = self._bound.get(key)
-        if kept is None or kept[0] != addresses:
-            shapes = self.shapes(inputs)
-            binding = self._session.io_binding()
-            for spec in self.inputs:
-                place = (spec.dtype.type, shapes[spec.name], addresses[spec.name])
-                binding.bind_input(spec.name, 'cuda', 0, *place)
-            for spec in self.outputs:
-                place = (spec.dtype.type, shapes[spec.name], addresses[spec.name])
-                binding.bind_output(spec.name, 'cuda', 0, *place)
-            self._graphs += 1
-            options = self._options(str(self._graphs) if self.uses_graph else _NO_GRAPH)
-            kept = dict(addresses), binding, options
-            self._bound[key] = kept
-        self._current = kept[1], kept[2]
+    def binding(self, inputs: Shapes, addresses: Mapping[str, int]) -> tuple[Any, Any]:
+        """Tensors bound to device addresses, and options of a run with a graph of its own."""
+        shapes = self.shapes(inputs)
+        binding = self._session.io_binding()
+        for spec in self.inputs:
+            place = (spec.dtype.type, shapes[spec.name], addresses[spec.name])
+            binding.bind_input(spec.name, 'cuda', 0, *place)
+        for spec in self.outputs:
+            place = (spec.dtype.type, shapes[spec.name], addresses[spec.name])
+            binding.bind_output(spec.name, 'cuda', 0, *place)
+        self._graphs += 1
+        return binding, self._options(str(self._graphs) if self.uses_graph else _NO_GRAPH)
 
-    def enqueue(self) -> None:
-        """See `DeviceRuntime.enqueue`."""
-        if self._current is None:
-            raise InferenceError('the network has no memory bound')
-        binding, options = self._current
+    def run(self, binding: Any, options: Any) -> None:
+        """Queue one run.
+
+        Raises:
+            InferenceError: onnxruntime failed.
+        """
         try:
             self._session.run_with_iobinding(binding, options)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise InferenceError(f'onnxruntime failed: {first_line(error)}') from error
 
     def close(self) -> None:
-        """See `DeviceRuntime.close`."""
-        self._bound.clear()
-        self._current = None
+        """Free the session."""
         self._session = None
 
     def _session_with(self, path: Path, graph: bool) -> Any:
@@ -175,6 +170,66 @@ class OnnxRuntimeDevice:
         names = [spec.name for spec in self.outputs]
         values = zip(names, binding.get_outputs(), strict=True)
         return {name: tuple(value.shape()) for name, value in values}
+
+
+class OnnxRuntimeDevice:
+    """The bindings of one worker to a session; implements `device_protocol.DeviceRuntime`."""
+
+    backend = 'onnxruntime-cuda'
+    precision = 'fp32'
+
+    def __init__(self, weights: OnnxRuntimeWeights, on_close: Closed) -> None:
+        """Bind nothing yet.
+
+        Args:
+            weights: the session.
+            on_close: called when the bindings are gone.
+        """
+        self.fingerprint, self.max_batch = weights.fingerprint, weights.max_batch
+        self.inputs, self.outputs = weights.inputs, weights.outputs
+        self._weights: OnnxRuntimeWeights = weights
+        self._on_close = on_close
+        self._bound: dict[object, tuple[dict[str, int], Any, Any]] = {}
+        self._current: tuple[Any, Any] | None = None
+
+    def shapes(self, inputs: Shapes) -> Shapes:
+        """See `DeviceRuntime.shapes`."""
+        return self._weights.shapes(inputs)
+
+    def bind(self, inputs: Shapes, addresses: Mapping[str, int]) -> None:
+        """See `DeviceRuntime.bind`."""
+        key = shape_key(inputs)
+        kept = self._bound.get(key)
+        if kept is None or kept[0] != addresses:
+            kept = dict(addresses), *self._weights.binding(inputs, addresses)
+            self._bound[key] = kept
+        self._current = kept[1], kept[2]
+
+    def enqueue(self) -> None:
+        """See `DeviceRuntime.enqueue`."""
+        if self._current is None:
+            raise InferenceError('the network has no memory bound')
+        self._weights.run(*self._current)
+
+    def close(self) -> None:
+        """See `DeviceRuntime.close`."""
+        self._bound.clear()
+        self._current = None
+        self._on_close()
+
+
+def shared_session(path: Path) -> SharedNetwork[OnnxRuntimeWeights]:
+    """An ONNX file for any number of workers, each with bindings and graphs of its own."""
+
+    def load(gpu: Gpu, stream: Stream) -> OnnxRuntimeWeights:
+        return OnnxRuntimeWeights(path, stream)
+
+    def context(
+        weights: OnnxRuntimeWeights, stream: Stream, number: int, closed: Closed
+    ) -> OnnxRuntimeDevice:
+        return OnnxRuntimeDevice(weights, closed)
+
+    return SharedNetwork(load, context)
 
 
 def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:

@@ -11,7 +11,7 @@ from trt_perception.gpu.cuda_driver import import_pycuda
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
-from trt_perception.runtime.onnxruntime_device import OnnxRuntimeDevice
+from trt_perception.runtime.onnxruntime_device import shared_session
 from trt_perception.runtime.protocol import Runtime
 
 BACKENDS = ('auto', *ENGINE_BACKENDS, 'onnxruntime-cuda', 'onnxruntime-cpu')
@@ -137,4 +137,5 @@ def _open(onnx: Path, choice: BackendChoice, threads: int | None) -> tuple[Runti
     except BackendUnavailableError as error:
         told = telling_frames(choice, f'are prepared on the CPU: {error}')
         return OnnxRuntime(onnx, cuda=True, threads=threads), told
-    return DeviceNetwork(lambda gpu, stream: OnnxRuntimeDevice(onnx, gpu, stream)), choice
+    shared = shared_session(onnx)
+    return DeviceNetwork(shared.open, stream_of=shared.stream), choice

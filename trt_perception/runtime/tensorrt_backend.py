@@ -14,9 +14,10 @@ from trt_perception.errors import InferenceError, MissingDependencyError, ModelF
 from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.graphs import CudaGraph
-from trt_perception.runtime.device_protocol import OpenDevice, Shapes, shape_key
+from trt_perception.runtime.device_protocol import Shapes, shape_key
 from trt_perception.runtime.layer_times import LayerTime, medians
 from trt_perception.runtime.profile_shapes import outside_profile
+from trt_perception.runtime.shared_network import Closed, SharedNetwork
 from trt_perception.runtime.tensorrt_engine import TensorRTEngine
 from trt_perception.runtime.tensorrt_flavour import (
     CudaEngine,
@@ -31,18 +32,42 @@ log = logging.getLogger(__name__)
 Record = Callable[[Stream, Callable[[], None]], CudaGraph]
 
 
-def engine_opener(plan: bytes, flavour: Flavour, precision: str) -> OpenDevice:
-    """What loads an engine for one worker; see `TensorRTDevice`."""
+def shared_engine(
+    plan: bytes,
+    flavour: Flavour,
+    precision: str,
+    *,
+    shared_scratch: bool = False,
+    concurrent: bool = False,
+) -> SharedNetwork[TensorRTEngine]:
+    """An engine for any number of workers, each with an execution context.
 
-    def open_device(gpu: Gpu, stream: Stream) -> TensorRTDevice:
-        engine = TensorRTEngine(plan, flavour, gpu)
-        try:
-            return TensorRTDevice(engine, precision, stream, owns_engine=True)
-        except BaseException:
-            engine.close()
-            raise
+    Where the engine has several optimisation profiles, they take one each, in turn.
 
-    return open_device
+    Args:
+        plan, flavour: see `TensorRTEngine`.
+        precision: what it was built in.
+        shared_scratch: see `TensorRTEngine.context`; not together with `concurrent`.
+        concurrent: see `SharedNetwork`.
+    """
+    assert not (shared_scratch and concurrent), 'they would write into the same memory'
+
+    def load(gpu: Gpu, stream: Stream) -> TensorRTEngine:
+        return TensorRTEngine(plan, flavour, gpu)
+
+    def context(
+        engine: TensorRTEngine, stream: Stream, number: int, closed: Closed
+    ) -> TensorRTDevice:
+        return TensorRTDevice(
+            engine,
+            precision,
+            stream,
+            profile=number % engine.profiles,
+            shared_scratch=shared_scratch,
+            on_close=closed,
+        )
+
+    return SharedNetwork(load, context, concurrent=concurrent)
 
 
 class TensorRTDevice:
@@ -56,7 +81,7 @@ class TensorRTDevice:
         *,
         profile: int = 0,
         shared_scratch: bool = False,
-        owns_engine: bool = False,
+        on_close: Closed | None = None,
         record: Record | None = CudaGraph,
     ) -> None:
         """Make the context.
@@ -67,7 +92,7 @@ class TensorRTDevice:
             stream: in which the context works.
             profile: optimisation profile; contexts that run at the same time take each its own.
             shared_scratch: see `TensorRTEngine.context`.
-            owns_engine: close the engine with this.
+            on_close: called when the context is gone.
             record: makes a graph; None keeps none.
 
         Raises:
@@ -81,7 +106,7 @@ class TensorRTDevice:
         self._engine = engine
         self._stream = stream
         self._profile = profile
-        self._owns_engine = owns_engine
+        self._on_close = on_close
         # TensorRT-RTX records for itself; see `TensorRTEngine.context`.
         self._record = None if self.backend == 'tensorrt-rtx' else record
         self._graphs: dict[object, CudaGraph] = {}
@@ -160,8 +185,9 @@ class TensorRTDevice:
         """See `DeviceRuntime.close`."""
         self._drop_graphs()
         self.__dict__.pop('_context', None)
-        if self._owns_engine:
-            self._engine.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
 
     def _execute(self) -> None:
         self._engine.messages.clear()

@@ -71,6 +71,11 @@ class TensorRTEngine:
         return '; '.join(self.messages.errors) or 'no reason given'
 
     @property
+    def profiles(self) -> int:
+        """Its optimisation profiles, at least 1."""
+        return max(int(self.engine.num_optimization_profiles), 1)
+
+    @property
     def scratch_bytes(self) -> int:
         """Memory that a context needs while it runs."""
         return int(self.engine.device_memory_size_v2)
