@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +48,27 @@ def environment_on(domain: int, *, processes: int = 3, transport: bool = True) -
     return environment
 
 
+def sourced(variable: str, environment: dict[str, str]) -> dict[str, str]:
+    """The environment that a shell script leaves, for nodes of another workspace.
+
+    Args:
+        variable: an environment variable that holds the path of the script.
+        environment: in which it is run.
+
+    Raises:
+        CaseFailed: the variable is not set, or the script fails.
+    """
+    script = environment.get(variable)
+    if not script:
+        raise CaseFailed(f'the variable {variable} is not set; it holds the path of a setup script')
+    command = ['bash', '-c', '. "$0" >&2 && env -0', script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise CaseFailed(f'{script}, which {variable} names, fails: {done.stderr.strip()[-300:]}')
+    pairs = (entry.partition('=') for entry in done.stdout.split('\0') if entry)
+    return {name: value for name, _, value in pairs}
+
+
 class MeasuredNode:
     """Starts a node and, on demand, probes; all of them end with the `with` block.
 
@@ -60,9 +82,11 @@ class MeasuredNode:
         self._environment = environment
         self._probes: list[subprocess.Popen[str]] = []
         quiet = subprocess.DEVNULL
+        program, *arguments = shlex.split(command)
+        found = shutil.which(program, path=environment.get('PATH'))
         try:
             self.process = subprocess.Popen(
-                shlex.split(command), env=environment, stdout=quiet, stderr=quiet
+                [found or program, *arguments], env=environment, stdout=quiet, stderr=quiet
             )
         except OSError as error:
             raise CaseFailed(f'{command}: cannot be started: {error}') from error

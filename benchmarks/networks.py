@@ -62,9 +62,13 @@ def write_light_detector(
     helper.set_model_props(
         model,
         {
-            'names': str([f'class_{i}' for i in range(CLASSES)]),
+            'names': str({i: f'class_{i}' for i in range(CLASSES)}),
             'task': 'detect',
             'family': 'yolov8',
+            # Ultralytics asks for these.
+            'stride': '32',
+            'batch': '1',
+            'imgsz': '[640, 640]',
         },
     )
     onnx.save(model, str(folder / 'light_detector.onnx'))

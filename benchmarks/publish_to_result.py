@@ -5,9 +5,14 @@
 
 A case is a command, the topic and type of its result (with a header that keeps the image's
 stamp), and environment variables; with `stats`, a topic of PipelineStats, the node's own stages are
-shown besides. `{python}`, `{model}` and `{benchmarks}` are filled in. The
-command's node must subscribe to `/image`. Every case runs in fresh processes on a ROS domain of
-its own, at each size and rate, and so does the bare network, alone, with the same threads.
+shown besides. `{python}`, `{model}`, `{onnx}`, `{threads}` and `{benchmarks}` are filled in. The
+command's node must subscribe to `/image`. The first `warm_up` images do not count.
+
+A node of another workspace has `source`, the name of an environment variable that holds the path
+of a setup script: the node and those who measure it run in the environment that this leaves.
+
+Every case runs in fresh processes on a ROS domain of its own, at each size and rate, and so does
+the bare network, alone, with the same threads.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
-from measured_node import CaseFailed, MeasuredNode, environment_on  # noqa: E402
+from measured_node import CaseFailed, MeasuredNode, environment_on, sourced  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
 
@@ -50,6 +55,8 @@ class Case:
     transport: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     stats: str = ''
+    source: str = ''
+    warm_up: int = WARM_UP
 
 
 @dataclass
@@ -130,9 +137,15 @@ def measure(
 ) -> Measurement:
     """One row. Raises CaseFailed where there are no figures."""
     environment = {**environment_on(domain, transport=case.transport), **case.environment}
-    frames = arguments.frames + WARM_UP
+    if case.source:
+        environment = sourced(case.source, environment)
+    frames = arguments.frames + case.warm_up
     command = case.command.format(
-        python=sys.executable, model=model, benchmarks=HERE, threads=arguments.threads
+        python=sys.executable,
+        model=model,
+        onnx=model.with_suffix('.onnx'),
+        benchmarks=HERE,
+        threads=arguments.threads,
     )
     with MeasuredNode(command, environment) as node:
         receiver = node.probe(
@@ -151,7 +164,7 @@ def measure(
         stamps = node.told(publisher)['stamps']
         heard = node.told(receiver, timeout_s=120)
         arrivals = heard['arrivals']
-    counted = stamps[WARM_UP:]
+    counted = stamps[case.warm_up :]
     ages = [(arrivals[str(s)] - s) / 1e6 for s in counted if str(s) in arrivals]
     p50, p99 = np.percentile(ages, (50, 99)) if ages else (float('nan'), float('nan'))
     row = Measurement(
