@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plain_decoding import plain_mask_logits, rotated_corners, to_source
+from plain_decoding import plain_mask_logits, plain_objects, rotated_corners, to_source
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.model_input import InputSpec
 from trt_perception.model_spec import ClassSpec, ModelSpec
@@ -18,6 +18,8 @@ from trt_perception.tensor_spec import TensorSpec
 NETWORK = (96, 64)
 ANCHORS = 12 * 8 + 6 * 4 + 3 * 2
 """Cells of `NETWORK` at strides 8, 16 and 32."""
+SQUARE = Letterbox.fit(NETWORK, NETWORK)
+"""Of an image that fits as it is."""
 CLASSES = 3
 KINDS = ('scattered', 'crowded', 'equal', 'rim', 'damaged', 'empty')
 SEEDS = 34
@@ -120,6 +122,21 @@ def check_same(found, expected):
     assert found.scores == pytest.approx([min(p.score, 1) for *_, p in expected], abs=1e-6)
     for box, (other, *_) in zip(found.boxes, expected, strict=True):
         assert box == pytest.approx(other, abs=2e-3, rel=1e-5)
+
+
+def check_as_published(kind, spec, case, *, suppressed=True):
+    """Compare the decoder of `spec` with the plain implementation over the cases of a kind.
+
+    `case(kind, rng)` gives what the network returns for one image, and its proposals. Something
+    is found in them unless the kind says that there is nothing.
+    """
+    count = 0
+    for rng, letterbox, settings in cases(kind):
+        outputs, proposals = case(kind, rng)
+        found = decode(spec, letterbox, settings, **outputs)
+        check_same(found, plain_objects(proposals, letterbox, settings, suppressed=suppressed))
+        count += len(found)
+    assert (count > 0) == (kind != 'empty')
 
 
 def check_masks(found, expected, prototypes, letterbox):

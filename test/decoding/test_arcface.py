@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
 
-from decoding_cases import NETWORK, model, specs_of
+from decoding_cases import NETWORK, SQUARE, model, specs_of
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError
-from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 SPEC = model('arcface', 'embed', classes=0)
 
 

@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
 
-from decoding_cases import NETWORK, model, specs_of
+from decoding_cases import SQUARE, model, specs_of
 from plain_priors import sigmoids, softmaxes
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError, ModelSpecError
-from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 CLASSES = 12
 DTYPE = np.dtype('f4')
 

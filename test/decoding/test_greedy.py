@@ -13,7 +13,7 @@ from trt_perception.decoding.greedy import (
 def neighbours(first, second):
     """Numbers that differ by less than 3 overlap too much."""
     one, other = np.meshgrid(first, second, indexing='ij')
-    near = np.abs(one - other) < 3
+    near = (np.abs(one - other) < 3) & (one != other)
     return one[near], other[near]
 
 

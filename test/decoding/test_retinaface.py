@@ -4,6 +4,7 @@ import pytest
 from decoding_cases import (
     KINDS,
     NETWORK,
+    SQUARE,
     cases,
     check_key_points,
     check_same,
@@ -16,11 +17,9 @@ from plain_decoding import Proposal, plain_objects
 from plain_priors import face_priors, moved, moved_points, softmaxes
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError, ModelSpecError
-from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 PRIORS = face_priors(NETWORK)
 COUNT = len(PRIORS)
 VARIANCES = (0.1, 0.1, 0.2, 0.2)

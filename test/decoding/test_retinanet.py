@@ -5,6 +5,7 @@ from decoding_cases import (
     CLASSES,
     KINDS,
     NETWORK,
+    SQUARE,
     cases,
     check_same,
     damage,
@@ -20,7 +21,6 @@ from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 ANCHORS = retinanet_anchors(NETWORK)
 COUNT = len(ANCHORS)
 

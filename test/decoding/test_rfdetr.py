@@ -5,6 +5,7 @@ from decoding_cases import (
     CLASSES,
     KINDS,
     NETWORK,
+    SQUARE,
     boxes_of,
     cases,
     check_masks,
@@ -18,11 +19,9 @@ from plain_decoding import Proposal, corners, plain_objects
 from plain_priors import sigmoids, softmaxes
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError
-from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 FLOAT_MAX = float(np.finfo(np.float32).max)
 QUERIES = 40
 

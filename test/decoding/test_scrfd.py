@@ -6,6 +6,7 @@ import pytest
 from decoding_cases import (
     KINDS,
     NETWORK,
+    SQUARE,
     cases,
     check_key_points,
     check_same,
@@ -18,11 +19,9 @@ from plain_decoding import Proposal, plain_objects
 from plain_priors import sigmoids
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError, ModelSpecError
-from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 STRIDES = (8, 16, 32)
 FLOAT_MAX = float(np.finfo(np.float32).max)
 WIDTHS = {'score': 1, 'bbox': 4, 'kps': 10}

@@ -6,6 +6,7 @@ from decoding_cases import (
     EVEN_SOURCES,
     KINDS,
     NETWORK,
+    SQUARE,
     boxes_of,
     cases,
     check_key_points,
@@ -24,7 +25,6 @@ from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 OBJECTS = 20
 COEFFICIENTS = 8
 KEY_POINTS = 5

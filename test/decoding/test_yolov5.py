@@ -5,7 +5,7 @@ from decoding_cases import (
     ANCHORS,
     CLASSES,
     KINDS,
-    NETWORK,
+    SQUARE,
     boxes_of,
     cases,
     check_masks,
@@ -18,11 +18,9 @@ from decoding_cases import (
 from plain_decoding import Proposal, best_class, plain_objects
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError, ModelSpecError
-from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
 
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 PROTOTYPES = 8
 
 

@@ -5,7 +5,7 @@ from decoding_cases import (
     ANCHORS,
     CLASSES,
     KINDS,
-    NETWORK,
+    SQUARE,
     boxes_of,
     cases,
     check_same,
@@ -18,11 +18,8 @@ from plain_decoding import Proposal, best_class, plain_objects
 from trt_perception.decoding.efficient_nms import EfficientNmsDecoder
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.errors import ModelOutputError
-from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings
 from trt_perception.tensor_spec import TensorSpec
-
-SQUARE = Letterbox.fit(NETWORK, NETWORK)
 
 
 @pytest.mark.parametrize('classes', [CLASSES, 1])
