@@ -209,6 +209,9 @@ class StandInDriver:
         self.must_be_pinned(source)
         stream.do(lambda: self._copy(self.bytes_at(int(target), source.nbytes), flat(source)))
 
+    def Memcpy2D(self):  # noqa: N802
+        return _RowsCopy(self)
+
     def memcpy_dtoh_async(self, target, source, stream):
         self.check('memcpy_dtoh_async')
         self.must_be_pinned(target)
@@ -229,9 +232,11 @@ class StandInDriver:
         return _Event(self)
 
     def must_be_pinned(self, array):
-        address = array.__array_interface__['data'][0]
+        self.must_be_pinned_from(array.__array_interface__['data'][0], array.nbytes)
+
+    def must_be_pinned_from(self, address, nbytes):
         for start, size in self.pinned.items():
-            if start <= address and address + array.nbytes <= start + size:
+            if start <= address and address + nbytes <= start + size:
                 return
         raise AssertionError('an asynchronous copy of memory that is not page-locked')
 
@@ -311,6 +316,36 @@ class _HostAllocation:
         self._driver.check('mem_free_host')
         del self._driver.pinned[self._address]
         self._memory[:] = POISON
+
+
+class _RowsCopy:
+    """Memcpy2D from page-locked memory to the device."""
+
+    def __init__(self, driver):
+        self._driver = driver
+        self.src_pitch = self.dst_pitch = self.width_in_bytes = self.height = 0
+
+    def set_src_host(self, rows):
+        self._rows = rows
+
+    def set_dst_device(self, address):
+        self._address = address
+
+    def __call__(self, stream):
+        driver, width, count = self._driver, self.width_in_bytes, self.height
+        driver.check('Memcpy2D')
+        assert min(self.src_pitch, self.dst_pitch) >= width > 0
+        assert count > 0
+        start = self._rows.__array_interface__['data'][0]
+        driver.must_be_pinned_from(start, (count - 1) * self.src_pitch + width)
+        address, steps = self._address, (self.src_pitch, self.dst_pitch)
+
+        def run():
+            for row in range(count):
+                source = host_array(start + row * steps[0], np.uint8, (width,))
+                driver.bytes_at(address + row * steps[1], width)[:] = source
+
+        stream.do(run)
 
 
 class _Stream:

@@ -3,67 +3,98 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_perception.frames import Frame
-from trt_perception.gpu.host_copy import HostCopy
-from trt_perception.kernels.letterbox import DEVICE_ENCODINGS
-from trt_perception.preprocessing.colour import check_frame, to_bgr
-
-COLOURS = ('bgr8', '8UC3', 'rgb8', 'bgra8', 'rgba8')
+from trt_perception.gpu import host_copy
+from trt_perception.gpu.host_copy import FrameCopy, RowSet
 
 
-def frame_of(encoding, width, height, padding=0, seed=0):
-    channels = 4 if 'a8' in encoding else 3 if encoding in COLOURS else 2
-    step = width * channels + padding
-    data = np.random.default_rng(seed).integers(0, 256, step * height * 2, np.uint8)
-    return Frame(data, height, width, step, encoding)
+def arrived(plan, data):
+    """What lies on the GPU after the copies; 7 where nothing was written."""
+    staged = np.full(plan.staged + 1, 9, np.uint8)
+    there = np.full(plan.nbytes + 1, 7, np.uint8)
+    for start, part, step in plan.parts(data, staged[:-1]):
+        assert np.shares_memory(part, staged if plan.staged else data)
+        if not step:
+            there[start : start + len(part)] = part
+            continue
+        for number, row in enumerate(part):
+            there[start + number * step :][: len(row)] = row
+    assert staged[-1] == 9, 'nothing beside the memory'
+    assert there[-1] == 7
+    return there[:-1]
 
 
-def copied(frame):
-    plan = HostCopy(frame, frame.data[: check_frame(frame)])
-    target = np.full(plan.nbytes + 1, 7, np.uint8)
-    end = 0
-    for start, part in plan.pieces(target[:-1]):
-        assert start == end
-        assert np.shares_memory(part, target)
-        end += len(part)
-    assert end == plan.nbytes
-    assert target[-1] == 7
-    return Frame(target[:-1], frame.height, frame.width, plan.step, plan.encoding)
+def noise(nbytes, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, nbytes, np.uint8)
+
+
+@pytest.fixture(params=[1 << 30, 0], ids=['one core', 'threads'])
+def worth_threads(request, monkeypatch):
+    monkeypatch.setattr(host_copy, '_WORTH_THREADS', request.param)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    nbytes=st.integers(1, 40_000),
+    in_place=st.booleans(),
+    piece=st.integers(1, 20_000),
+    threads=st.booleans(),
+)
+def test_every_byte_arrives(nbytes, in_place, piece, threads):
+    data = noise(nbytes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host_copy, '_PIECE', piece)
+        patch.setattr(host_copy, '_WORTH_THREADS', 0 if threads else 1 << 30)
+        np.testing.assert_array_equal(
+            arrived(FrameCopy(nbytes, 1, 1, in_place=in_place), data), data
+        )
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    encoding=st.sampled_from(sorted(DEVICE_ENCODINGS)),
-    width=st.integers(1, 40).map(lambda n: 2 * n),
-    height=st.integers(1, 40).map(lambda n: 2 * n),
+    period=st.integers(1, 6),
+    count=st.integers(1, 30),
+    row=st.integers(1, 300),
     padding=st.integers(0, 9),
+    in_place=st.booleans(),
+    piece=st.integers(1, 3000),
+    drawn=st.data(),
 )
-def test_the_copy_shows_the_same_picture(encoding, width, height, padding):
-    frame = frame_of(encoding, width, height, padding)
-    if 'a16' in encoding or 'r16' in encoding or 'b16' in encoding:
-        frame = Frame(
-            np.resize(frame.data, 16 * width * height), height, width, 8 * width, encoding
-        )
-    np.testing.assert_array_equal(to_bgr(copied(frame)), to_bgr(frame))
+def test_only_the_rows_that_are_read_arrive(period, count, row, padding, in_place, piece, drawn):
+    firsts = drawn.draw(st.sets(st.integers(0, period - 1), min_size=1))
+    step = row + padding
+    nbytes = (period * count - 1) * step + row  # the last row may lack its padding
+    data = noise(nbytes)
+    sets = [RowSet(first, period, count) for first in sorted(firsts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host_copy, '_PIECE', piece)
+        patch.setattr(host_copy, '_WORTH_THREADS', 0)
+        found = arrived(FrameCopy(nbytes, step, row, sets, in_place=in_place), data)
+    for number in range(period * count):
+        there = found[number * step :][:row]
+        if number % period in firsts:
+            np.testing.assert_array_equal(there, data[number * step :][:row])
+        else:
+            assert (there == 7).all()
 
 
-@pytest.mark.parametrize('encoding', COLOURS)
-@pytest.mark.parametrize(('width', 'height'), [(1, 1), (1920, 1080), (4000, 3), (3, 4000)])
-def test_large_and_narrow_pictures_are_copied_in_pieces(encoding, width, height):
-    frame = frame_of(encoding, width, height, padding=5)
-    copy = copied(frame)
-    assert copy.encoding != frame.encoding
-    assert copy.step == width * (4 if encoding.endswith('a8') else 3), 'packed'
-    np.testing.assert_array_equal(to_bgr(copy), to_bgr(frame))
+@pytest.mark.parametrize('nbytes', [1920 * 1080 * 3, 3840 * 2160 * 4, (1 << 22) + 1])
+def test_large_frames_go_in_several_parts(nbytes, worth_threads):
+    data = noise(nbytes)
+    plan = FrameCopy(nbytes, 1, 1, in_place=False)
+    np.testing.assert_array_equal(arrived(plan, data), data)
+    assert len(list(plan.parts(data, np.empty(nbytes, np.uint8)))) > 1
 
 
-def test_the_last_rows_padding_may_be_missing():
-    frame = frame_of('bgr8', 8, 4, padding=16)
-    short = Frame(frame.data[: 3 * frame.step + 24], 4, 8, frame.step, 'bgr8')
-    np.testing.assert_array_equal(to_bgr(copied(short)), to_bgr(frame))
+def test_a_frame_in_place_needs_no_memory():
+    assert FrameCopy(100, 10, 10, in_place=True).staged == 0
+    assert FrameCopy(100, 10, 10, [RowSet(1, 2, 5)], in_place=True).staged == 0
+    assert FrameCopy(100, 10, 8, [RowSet(1, 2, 5)], in_place=False).staged == 40
+    assert FrameCopy(100, 10, 10, in_place=False).staged == 100
 
 
-def test_read_only_data_is_read():
-    frame = frame_of('bgr8', 8, 4)
-    frame.data.flags.writeable = False
-    np.testing.assert_array_equal(to_bgr(copied(frame)), to_bgr(frame))
+def test_read_only_data_is_read(worth_threads):
+    data = noise(600_000)
+    data.flags.writeable = False
+    for sets in ([], [RowSet(1, 3, 200)]):
+        found = arrived(FrameCopy(600_000, 1000, 1000, sets, in_place=False), data)
+        np.testing.assert_array_equal(found[1000:2000], data[1000:2000])

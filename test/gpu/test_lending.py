@@ -96,3 +96,44 @@ def test_where_no_memory_can_be_locked_nothing_is_lent(driver):
 
 def test_a_machine_without_a_driver_locks_nothing():
     assert not HostLock('libno-such-driver.so').lock(4096, 4096)
+
+
+def test_what_is_free_is_lent_in_any_thread(driver):
+    lender = Lender(driver, 2)
+    assert lender.lend_free(10) is None, 'only the owner makes more'
+    lender.lend(10)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(lender.lend_free(20)))
+    thread.start()
+    thread.join()
+    assert found[0] is not None
+    assert lender.holds(found[0])
+    assert lender.lend_free(10) is None
+    found.clear()
+    assert lender.lend_free(2 << 20) is None, 'too small'
+    assert lender.lend_free(10) is not None, 'and still there'
+    lender.close()
+
+
+def test_threads_that_lend_at_the_same_time_get_different_memory(driver):
+    lender = Lender(driver, 8)
+    held = [lender.lend(10) for _ in range(8)]
+    del held
+    clashes = []
+
+    def borrow():
+        for number in range(300):
+            memory = lender.lend_free(10)
+            if memory is not None:
+                memory[:] = number % 251
+                if (memory != number % 251).any():
+                    clashes.append(number)
+
+    threads = [threading.Thread(target=borrow) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not clashes
+    assert lender.use.allocations == 8
+    lender.close()

@@ -347,7 +347,7 @@ def test_a_frame_in_memory_of_the_pipeline_is_not_copied_on_the_host(
 
     memory = pipeline.frame_memory(48 * 64 * 3)
     memory[:] = 90
-    monkeypatch.setattr('trt_perception.gpu.host_copy.HostCopy.pieces', refuse)
+    monkeypatch.setattr('trt_perception.gpu.host_copy._copy', refuse)
     (perceived,) = pipeline.process([Frame(memory, 48, 64, 192, 'bgr8')])
     assert len(perceived.result) == 2
     assert perceived.image is not None
@@ -355,6 +355,24 @@ def test_a_frame_in_memory_of_the_pipeline_is_not_copied_on_the_host(
     del memory, perceived
     again = pipeline.frame_memory(48 * 64 * 3)
     assert again.__array_interface__['data'][0] == start
+
+
+@pytest.mark.parametrize('in_place', [False, True])
+def test_of_large_frames_only_the_rows_that_are_read_are_copied(driver, street, in_place):
+    image = street[0][0].data.reshape(384, 640, 3)
+    large = Frame.from_bgr(image.repeat(3, axis=0).repeat(3, axis=1))
+    on_cpu = open_pipeline(STREET, backend='onnxruntime-cpu', threads=1)
+    want = on_cpu.process([large])[0].result
+    pipeline = on_device(driver, STREET)
+    if in_place:
+        memory = pipeline.frame_memory(large.data.size)
+        memory[:] = large.data
+        large = replace(large, data=memory)
+    (perceived,) = pipeline.process([large])
+    assert driver.calls['Memcpy2D'] >= 1
+    assert 'memcpy_htod_async' not in driver.calls
+    assert_same(perceived.result, want)
+    pipeline.close()
 
 
 def test_where_no_memory_can_be_locked_frames_and_results_are_copied(pipeline, driver):

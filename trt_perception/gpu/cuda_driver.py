@@ -9,6 +9,9 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trt_perception.errors import BackendUnavailableError, GpuMemoryError
 
 Driver: TypeAlias = Any
@@ -120,6 +123,26 @@ def no_room(driver: Driver, what: str, nbytes: int, error: Exception) -> GpuMemo
         'programs on it (see `nvidia-smi`), or use smaller images, fewer cameras or a smaller '
         'network'
     )
+
+
+def copy_rows_in(
+    driver: Driver, address: int, step: int, rows: NDArray[np.uint8], stream: Stream
+) -> None:
+    """Queue a copy of rows that lie apart to the GPU.
+
+    Args:
+        driver: with the context current.
+        address: of the first row there.
+        step: bytes there from one row to the next.
+        rows: uint8 [rows, n] in page-locked memory, in which they may lie apart as well.
+        stream: for the copy.
+    """
+    copy = driver.Memcpy2D()
+    copy.set_src_host(rows)
+    copy.set_dst_device(address)
+    copy.src_pitch, copy.dst_pitch = rows.strides[0], step
+    copy.height, copy.width_in_bytes = rows.shape
+    copy(stream)
 
 
 def reset_primary_context(ordinal: int, library: str = 'libcuda.so.1') -> int:

@@ -1,99 +1,134 @@
-"""Copies a frame into page-locked memory by all cores, where its encoding allows it.
+"""Frames on their way to the GPU: which bytes, by which copies.
 
-One core moves some 10 GB a second: a frame of 1920x1080 would take longer than all kernels
+A frame in page-locked memory goes as it is. Any other is copied there first, by all cores: one
+moves some 10 GB a second, so that a frame of 1920x1080 would take longer than all kernels
 together. Python's threads come too late to help, since each needs the interpreter to begin.
-OpenCV's threads do not. What it does in parallel is no plain copy, but one that swaps red and
-blue; that is as good, since the kernels read either order.
+OpenCV's threads do not. What they run here is a threshold that every byte passes, which is a
+plain copy whatever the bytes mean.
+
+Rows that nobody reads are left out: they are not copied, and what lies at their place on the GPU
+is stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.frames import Frame
+Bytes = NDArray[np.uint8]
 
-_SWAPPED = {
-    'bgr8': ('rgb8', 3, cv2.COLOR_BGR2RGB),
-    '8UC3': ('rgb8', 3, cv2.COLOR_BGR2RGB),
-    'rgb8': ('bgr8', 3, cv2.COLOR_RGB2BGR),
-    'bgra8': ('rgba8', 4, cv2.COLOR_BGRA2RGBA),
-    'rgba8': ('bgra8', 4, cv2.COLOR_RGBA2BGRA),
-}
-"""Of an encoding: what it becomes, its channels, and OpenCV's name for it."""
-
-Pieces = Iterator[tuple[int, NDArray[np.uint8]]]
-
-_PIECE = 1 << 22
+_PIECE = 1 << 21
 """Bytes copied at once: while one piece crosses the bus, the next is copied on the host."""
 
+_BROAD = 1 << 12
+"""Bytes of a row that OpenCV's threads are given where the data have no rows of their own."""
 
-class HostCopy:
-    """How one frame is copied.
+_WORTH_THREADS = 1 << 18
+"""Bytes from which on waking threads pays."""
+
+
+class Part(NamedTuple):
+    """Bytes in page-locked memory, and where they go.
 
     Attributes:
-        encoding: of the copy.
-        step: of the copy, bytes from one row to the next.
-        nbytes: of the copy.
+        start: their first place on the GPU, from the frame's first byte.
+        data: uint8 [n], or [rows, n], whose rows may lie apart.
+        step: on the GPU from one row to the next; 0 where there are no rows.
     """
 
-    def __init__(self, frame: Frame, data: NDArray[np.uint8]) -> None:
-        """Plan it; nothing is copied yet.
+    start: int
+    data: Bytes
+    step: int
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """Some rows of an image, in equal steps.
+
+    Attributes:
+        first: the uppermost one.
+        period: from one to the next.
+        count: how many.
+    """
+
+    first: int
+    period: int
+    count: int
+
+
+class FrameCopy:
+    """How frames of one form are copied. Nothing of a frame is kept.
+
+    Attributes:
+        nbytes: of a frame, on the GPU.
+        staged: bytes of page-locked memory that a frame passes through; 0 if it is there.
+    """
+
+    def __init__(
+        self, nbytes: int, step: int, row: int, rows: Sequence[RowSet] = (), *, in_place: bool
+    ) -> None:
+        """Plan it.
 
         Args:
-            frame: checked.
-            data: uint8 [n], of its data what belongs to the image.
+            nbytes: of the image.
+            step: bytes from one row to the next.
+            row: bytes of a row that belong to the image.
+            rows: those to copy; none are all of them.
+            in_place: whether the frames lie in page-locked memory.
         """
-        self._frame, self._data = frame, data
-        self.encoding, self.step, self.nbytes = frame.encoding, frame.step, len(data)
-        self._swap = _SWAPPED.get(frame.encoding)
-        if self._swap is not None:
-            self.encoding, channels, _ = self._swap
-            self.step = frame.width * channels
-            self.nbytes = self.step * frame.height
+        self.nbytes = nbytes
+        self._step, self._row, self._rows = step, row, rows
+        self._in_place = in_place
+        self.staged = 0 if in_place else sum(r.count for r in rows) * row or nbytes
 
-    def pieces(self, target: NDArray[np.uint8]) -> Pieces:
-        """Copy, and give each part as soon as it is there.
+    def parts(self, data: Bytes, target: Bytes) -> Iterator[Part]:
+        """Copy a frame where needed, and give each part as soon as it may go.
 
         Args:
-            target: uint8 [nbytes], contiguous.
-
-        Yields:
-            Where a part begins, and the part of `target`; together the whole, in order.
+            data: uint8 [nbytes], contiguous.
+            target: uint8 [staged], contiguous, page-locked.
         """
-        if self._swap is None:
+        if self._rows:
+            for number, rows in enumerate(self._rows):
+                yield from self._rows_of(rows, number, data, target)
+        elif self._in_place:
+            yield Part(0, data, 0)
+        else:
             for start in range(0, self.nbytes, _PIECE):
-                part = slice(start, min(start + _PIECE, self.nbytes))
-                np.copyto(target[part], self._data[part])
-                yield start, target[part]
+                end = min(start + _PIECE, self.nbytes)
+                _copy_flat(data[start:end], target[start:end])
+                yield Part(start, target[start:end], 0)
+
+    def _rows_of(self, rows: RowSet, number: int, data: Bytes, target: Bytes) -> Iterator[Part]:
+        step = rows.period * self._step
+        start = rows.first * self._step
+        source: Bytes = np.ndarray((rows.count, self._row), np.uint8, data, start, (step, 1))
+        if self._in_place:
+            yield Part(start, source, step)
             return
-        _, channels, code = self._swap
-        height, width = self._frame.height, self._frame.width
-        shape, apart = (height, width, channels), (self._frame.step, channels, 1)
-        source: NDArray[np.uint8] = np.ndarray(shape, np.uint8, self._data, 0, apart)
-        packed = target.reshape(shape)
-        rows = max(_PIECE // self.step, 1)
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
-            cv2.cvtColor(source[top:bottom], code, dst=packed[top:bottom])
-            yield top * self.step, target[top * self.step : bottom * self.step]
+        before = number * rows.count * self._row
+        packed = target[before : before + source.size].reshape(source.shape)
+        some = max(_PIECE // self._row, 1)
+        for top in range(0, rows.count, some):
+            part = packed[top : top + some]
+            _copy(source[top : top + some], part)
+            yield Part(start + top * step, part, step)
 
 
-class InPlace:
-    """A frame in page-locked memory already: nothing is copied on the host.
+def _copy_flat(source: Bytes, target: Bytes) -> None:
+    whole = source.size // _BROAD * _BROAD
+    _copy(source[:whole].reshape(-1, _BROAD), target[:whole].reshape(-1, _BROAD))
+    np.copyto(target[whole:], source[whole:])
 
-    Attributes:
-        encoding, step, nbytes: see `HostCopy`.
-    """
 
-    def __init__(self, frame: Frame, data: NDArray[np.uint8]) -> None:
-        """See `HostCopy`."""
-        self._data = data
-        self.encoding, self.step, self.nbytes = frame.encoding, frame.step, len(data)
-
-    def pieces(self, target: NDArray[np.uint8]) -> Pieces:
-        """See `HostCopy.pieces`; the parts are those of the frame itself."""
-        yield 0, self._data
+def _copy(source: Bytes, target: Bytes) -> None:
+    """Copy uint8 [rows, n] of any step into a contiguous array of the same shape."""
+    if source.size < _WORTH_THREADS:
+        np.copyto(target, source)
+    else:
+        cv2.threshold(source, 0, 255, cv2.THRESH_TOZERO, dst=target)

@@ -7,6 +7,7 @@ who still looks at it when the GPU is closed keeps it.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import deque
 from dataclasses import dataclass
@@ -24,10 +25,13 @@ _GRAIN = 1 << 20
 @dataclass(frozen=True, eq=False)
 class _Block:
     memory: NDArray[np.uint8]
+    start: int
+    end: int
 
-    @property
-    def start(self) -> int:
-        return int(self.memory.__array_interface__['data'][0])
+    @classmethod
+    def of(cls, memory: NDArray[np.uint8]) -> _Block:
+        start = int(memory.__array_interface__['data'][0])
+        return cls(memory, start, start + len(memory))
 
 
 class _Lease:
@@ -39,7 +43,9 @@ class _Lease:
 
 
 class Lender:
-    """Blocks of page-locked memory. Used in the owner's thread; views may go anywhere.
+    """Blocks of page-locked memory. Used in the owner's thread, but `lend_free`.
+
+    Views may go anywhere.
 
     Attributes:
         most: blocks at most.
@@ -50,8 +56,9 @@ class Lender:
         self.most = most
         self._host_lock = host_lock
         self._blocks: list[_Block] = []
-        # Filled by whatever thread lets go of the last view.
+        # Filled by whatever thread lets go of the last view; to be emptied with the lock held.
         self._free: deque[_Block] = deque()
+        self._taking = threading.Lock()
         self._allocations = 0
 
     @property
@@ -65,26 +72,39 @@ class Lender:
         Returns:
             uint8 [nbytes], contiguous, aligned to a page. It is lent again when no view is left.
         """
-        free = [self._free.popleft() for _ in range(len(self._free))]
-        fitting = next((block for block in free if len(block.memory) >= nbytes), None)
-        if fitting is None and free and len(self._blocks) >= self.most:
-            self._give_up(free.pop())
+        with self._taking:
+            fitting = self._fitting(nbytes)
+            if fitting is None and self._free and len(self._blocks) >= self.most:
+                self._give_up(self._free.pop())
         if fitting is None and len(self._blocks) < self.most:
             fitting = self._made(nbytes)
-        self._free.extend(block for block in free if block is not fitting)
-        if fitting is None:
-            return None
-        lent: NDArray[np.uint8] = np.asarray(_Lease(fitting, nbytes))
-        weakref.finalize(lent, self._free.append, fitting).atexit = False
+        return None if fitting is None else self._lent(fitting, nbytes)
+
+    def lend_free(self, nbytes: int) -> NDArray[np.uint8] | None:
+        """Like `lend` from any thread, where a block is free; None: the owner must `lend`."""
+        with self._taking:
+            fitting = self._fitting(nbytes)
+        return None if fitting is None else self._lent(fitting, nbytes)
+
+    def _fitting(self, nbytes: int) -> _Block | None:
+        """A free block that is large enough; with the lock held."""
+        for _ in range(len(self._free)):
+            block = self._free.popleft()
+            if len(block.memory) >= nbytes:
+                return block
+            self._free.append(block)
+        return None
+
+    def _lent(self, block: _Block, nbytes: int) -> NDArray[np.uint8]:
+        lent: NDArray[np.uint8] = np.asarray(_Lease(block, nbytes))
+        weakref.finalize(lent, self._free.append, block).atexit = False
         return lent
 
     def holds(self, array: NDArray[np.uint8]) -> bool:
         """Whether an array lies in one of the blocks."""
         start = array.__array_interface__['data'][0]
-        return any(
-            block.start <= start and start + array.nbytes <= block.start + len(block.memory)
-            for block in self._blocks
-        )
+        end = start + array.nbytes
+        return any(block.start <= start and end <= block.end for block in self._blocks)
 
     def close(self) -> None:
         """Unlock everything; what is lent stays readable."""
@@ -96,7 +116,7 @@ class Lender:
         size = max(-(-nbytes // _GRAIN), 1) * _GRAIN
         whole = np.empty(size + _PAGE, np.uint8)
         offset = -whole.__array_interface__['data'][0] % _PAGE
-        block = _Block(whole[offset : offset + size])
+        block = _Block.of(whole[offset : offset + size])
         if not self._host_lock.lock(block.start, size):
             return None
         self._allocations += 1

@@ -122,6 +122,11 @@ _ENCODINGS = {
 DEVICE_ENCODINGS = frozenset(_ENCODINGS)
 """What the kernel reads; other encodings are converted by `to_bgr` first."""
 
+INDEPENDENT_ROWS = frozenset(
+    name for name, encoding in _ENCODINGS.items() if encoding.layout in (_PACKED, _PAIRS)
+)
+"""Encodings in which a pixel depends on its own row alone."""
+
 
 class LetterboxKernel:
     """Writes the input of one network. Used by the GPU's owner only."""

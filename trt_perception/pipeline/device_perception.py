@@ -30,11 +30,13 @@ from trt_perception.kernels.decoders import DeviceDecoder
 from trt_perception.kernels.dense_head import MOST_DETECTIONS
 from trt_perception.kernels.letterbox import DEVICE_ENCODINGS
 from trt_perception.model_spec import ModelSpec
+from trt_perception.pipeline.batch_entry import Entries
 from trt_perception.pipeline.device_slot import Slot, Streams
 from trt_perception.pipeline.device_stages import HostDecode, KernelStages, MakeStages
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import check_frame, to_bgr
+from trt_perception.preprocessing.letterbox import Letterbox, Size
 from trt_perception.results import DecodeSettings
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.device_protocol import Profiled, Shapes, shape_key
@@ -281,7 +283,9 @@ class DevicePipeline(PerceptionPipeline):
         Returns:
             uint8 [nbytes].
         """
-        lent = self._network.owner.call(lambda gpu: self._frames.lend(nbytes))
+        lent = self._frames.lend_free(nbytes)
+        if lent is None:
+            lent = self._network.owner.call(lambda gpu: self._frames.lend(nbytes))
         return np.empty(nbytes, np.uint8) if lent is None else lent
 
     def network_times(self, batch: int, count: int) -> list[float]:
@@ -344,7 +348,14 @@ class DevicePipeline(PerceptionPipeline):
         self._lent = Lender(gpu.host_lock, MOST_RESULTS)
         self._frames = Lender(gpu.host_lock, MOST_FRAMES)
         lent = self._lent, self._frames
-        self._slots.extend(Slot(gpu, self._buffers, *lent, number) for number in range(count))
+        entries = Entries(self._letterbox_of)
+        self._slots.extend(
+            Slot(gpu, self._buffers, *lent, entries, number) for number in range(count)
+        )
+
+    def _letterbox_of(self, source: Size) -> Letterbox:
+        spec = self.spec.input
+        return Letterbox.fit(source, spec.size, spec.resize, spec.pad, spec.shorter_side)
 
     def _tear_down(self) -> None:
         if not self._slots:

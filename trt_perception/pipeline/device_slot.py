@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.frames import Frame
-from trt_perception.gpu.cuda_driver import Stream
+from trt_perception.gpu.cuda_driver import Stream, copy_rows_in
 from trt_perception.gpu.device import Gpu
-from trt_perception.gpu.host_copy import HostCopy, InPlace
 from trt_perception.gpu.in_flight import InFlight
 from trt_perception.gpu.lending import Lender
 from trt_perception.gpu.memory import Buffers
 from trt_perception.gpu.trace import Trace
 from trt_perception.kernels.letterbox import DeviceImage
-
-_ALIGNMENT = 256
+from trt_perception.pipeline.batch_entry import BatchEntry, Entries, FrameForm
 
 _WORTH_LENDING = 1 << 18
 """Bytes from which on lending memory costs less than a copy."""
+
+_NOTHING: NDArray[np.uint8] = np.empty(0, np.uint8)
 
 
 class Streams:
@@ -52,7 +52,13 @@ class Slot:
     """
 
     def __init__(
-        self, gpu: Gpu, buffers: Buffers, results: Lender, frames: Lender, number: int
+        self,
+        gpu: Gpu,
+        buffers: Buffers,
+        results: Lender,
+        frames: Lender,
+        entries: Entries,
+        number: int,
     ) -> None:
         """Nothing is allocated before the first use.
 
@@ -61,6 +67,7 @@ class Slot:
             buffers: of the pipeline.
             results: lends memory for results.
             frames: has lent memory in which frames may be that are not copied on the host.
+            entries: know how batches of frames are laid out.
             number: tells the pipeline's slots apart.
         """
         self.in_flight: InFlight[Any] | None = None
@@ -69,6 +76,7 @@ class Slot:
         self._buffers = buffers
         self._results = results
         self._frames = frames
+        self._entries = entries
         self._number = number
         self.entering, self.entered = gpu.event(), gpu.event()
         self.began, self.prepared = gpu.event(), gpu.event()
@@ -77,34 +85,40 @@ class Slot:
 
     def copy_in(
         self, frames: Sequence[Frame], sizes: Sequence[int], stream: Stream
-    ) -> list[DeviceImage]:
-        """Copy the frames' bytes to page-locked memory and queue their way to the device.
+    ) -> tuple[DeviceImage, ...]:
+        """Queue the frames' way to the device, through page-locked memory if they are not there.
 
         Args:
             frames: of encodings that the kernels read.
             sizes: bytes of each that belong to the image.
             stream: for the copies.
         """
-        plans = [self._plan(frame, size) for frame, size in zip(frames, sizes, strict=True)]
-        starts, end = [], 0
-        for plan in plans:
-            starts.append(end)
-            end += -(-plan.nbytes // _ALIGNMENT) * _ALIGNMENT
-        host = self._buffers.pinned(f'frames, slot {self._number}', end)
-        device = self._buffers.device(f'frames, slot {self._number}', end)
+        data = [_flat(frame, size) for frame, size in zip(frames, sizes, strict=True)]
+        forms = tuple(
+            FrameForm.of(frame, len(part), in_place=self._frames.holds(part))
+            for frame, part in zip(frames, data, strict=True)
+        )
+        entry = self._entries.of(forms)
+        device = self._buffers.device(f'frames, slot {self._number}', entry.device_bytes)
         self.entering.record(stream)
-        for plan, start in zip(plans, starts, strict=True):
-            for part, piece in plan.pieces(host[start : start + plan.nbytes]):
-                self._driver.memcpy_htod_async(device + start + part, piece, stream)
+        self._queue(entry, data, device, stream)
         self.entered.record(stream)
-        return [
-            DeviceImage(device + start, f.width, f.height, p.step, p.encoding, f.big_endian)
-            for f, p, start in zip(frames, plans, starts, strict=True)
-        ]
+        return entry.images(device)
 
-    def _plan(self, frame: Frame, size: int) -> HostCopy | InPlace:
-        data = np.ascontiguousarray(frame.data).reshape(-1).view(np.uint8)[:size]
-        return InPlace(frame, data) if self._frames.holds(data) else HostCopy(frame, data)
+    def _queue(
+        self, entry: BatchEntry, data: Sequence[NDArray[np.uint8]], device: int, stream: Stream
+    ) -> None:
+        staged = _NOTHING
+        if entry.staged_bytes:
+            staged = self._buffers.pinned(f'frames, slot {self._number}', entry.staged_bytes)
+        for place, one in zip(entry.places, data, strict=True):
+            target = staged[place.staged : place.staged + place.copy.staged]
+            for start, part, step in place.copy.parts(one, target):
+                address = device + place.device + start
+                if step:
+                    copy_rows_in(self._driver, address, step, part, stream)
+                else:
+                    self._driver.memcpy_htod_async(address, part, stream)
 
     def result(self, nbytes: int) -> int:
         """Device memory for the results."""
@@ -160,3 +174,11 @@ class Slot:
         trace.add('compute', 'infer', self.batch, self.prepared, self.inferred)
         trace.add('compute', 'decode', self.batch, self.inferred, self.decoded)
         trace.add('copy out', 'copy out', self.batch, self.leaving, self.done)
+
+
+def _flat(frame: Frame, size: int) -> NDArray[np.uint8]:
+    """uint8 [size], the frame's bytes."""
+    data = frame.data
+    if data.ndim != 1 or data.dtype != np.uint8 or not data.flags.c_contiguous:
+        data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    return data if len(data) == size else data[:size]
