@@ -61,13 +61,14 @@ def best_of_classes(class_scores: NDArray[np.float32], settings: DecodeSettings)
     """
     with np.errstate(invalid='ignore'):
         best = class_scores.max(axis=0)
-    anchors = np.flatnonzero((best >= settings.score) & (best < np.inf))
+    anchors = ((best >= settings.score) & (best < np.inf)).nonzero()[0]
     anchors = strongest(anchors, best[anchors])
-    class_ids = class_scores[:, anchors].argmax(axis=0)
+    class_ids = class_scores.take(anchors, axis=1).argmax(axis=0)
     if settings.class_filter is not None:
         wanted = np.isin(class_ids, list(settings.class_filter))
         anchors, class_ids = anchors[wanted], class_ids[wanted]
-    return Scored(anchors, np.minimum(best[anchors], 1.0), class_ids.astype(np.int64))
+    scores = np.minimum(best[anchors], np.float32(1.0))
+    return Scored(anchors, scores, class_ids.astype(np.int64, copy=False))
 
 
 def strongest(anchors: NDArray[np.intp], scores: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -80,6 +81,9 @@ def strongest(anchors: NDArray[np.intp], scores: NDArray[np.float32]) -> NDArray
 
 def corners(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 [N, 4] centre x, centre y, width, height -> x1 y1 x2 y2."""
+    result = np.empty_like(boxes)
     with np.errstate(invalid='ignore', over='ignore'):
         half = boxes[:, 2:] * np.float32(0.5)
-        return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+        np.subtract(boxes[:, :2], half, out=result[:, :2])
+        np.add(boxes[:, :2], half, out=result[:, 2:])
+    return result

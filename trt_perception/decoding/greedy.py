@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 BLOCK = 512
 """Boxes compared at once: memory stays within BLOCK**2 pairs."""
 
+_FEW_PAIRS = 4 * BLOCK
+"""Up to so many are gone through one by one; slices of an array pay only where each is long."""
+
 Indices = NDArray[np.intp]
 Pairs = Callable[[Indices, Indices], tuple[Indices, Indices]]
 """Of two sets of boxes, the pairs that overlap too much: one of the first, one of the second.
 
-A pair of two different sets may be found in this order, in the other, or in both.
+A pair of two different sets may be found in this order, in the other, or in both. Where both are
+the same array, no box is paired with itself, and each pair is found in either order.
 """
 
 
@@ -63,20 +67,31 @@ def keep_of_block(pairs: Pairs, block: Indices) -> Indices:
     if not len(block):
         return block
     one, other = pairs(block, block)
-    apart = one != other
-    better, worse = np.minimum(one, other)[apart], np.maximum(one, other)[apart]
-    by_better = np.argsort(better, kind='stable')
-    better, worse = better[by_better], worse[by_better]
-    begins = np.flatnonzero(np.diff(better, prepend=-1))
-    ends = np.append(begins[1:], len(better))
+    if not len(one):
+        return block
+    better, worse = np.minimum(one, other), np.maximum(one, other)
+    by_better = better.argsort(kind='stable')
     first = block[0]
-    alive = np.ones(block[-1] - first + 1, np.bool_)
-    groups = (better[begins].tolist(), begins.tolist(), ends[: len(begins)].tolist())
-    for index, begin, end in zip(*groups, strict=True):
-        if alive[index - first]:
-            alive[worse[begin:end] - first] = False
+    alive: NDArray[np.bool_] = np.ones(block[-1] - first + 1, np.bool_)
+    _go_by_rank(better[by_better] - first, worse[by_better] - first, alive)
     survivors: Indices = block[alive[block - first]]
     return survivors
+
+
+def _go_by_rank(better: Indices, worse: Indices, alive: NDArray[np.bool_]) -> None:
+    """Go through pairs, of which `better` rises, and let those that are alive end the worse."""
+    if len(better) <= _FEW_PAIRS:
+        living = memoryview(alive)
+        for index, ended in zip(better.tolist(), worse.tolist(), strict=True):
+            if living[index]:
+                living[ended] = False
+        return
+    begins = np.flatnonzero(np.diff(better, prepend=-1))
+    ends = np.append(begins[1:], len(better))
+    groups = (better[begins].tolist(), begins.tolist(), ends.tolist())
+    for index, begin, end in zip(*groups, strict=True):
+        if alive[index]:
+            alive[worse[begin:end]] = False
 
 
 def on_one_line(
@@ -99,13 +114,18 @@ def beginning_within(
 ) -> tuple[Indices, Indices]:
     """Pairs of which the second one's interval begins within that of the first one.
 
-    Two intervals that meet are found in this order or in the other.
+    Two intervals that meet are found in this order or in the other. Where both sets are the same
+    array, of two that begin together only one order is found, and none is paired with itself.
     """
-    by_start = second[np.argsort(starts[second])]
+    by_start = second[starts[second].argsort()]
     sorted_starts = starts[by_start]
-    low = np.searchsorted(sorted_starts, starts[first], 'left')
-    high = np.searchsorted(sorted_starts, stops[first], 'right')
-    counts = high - low
-    one = np.repeat(first, counts)
-    skipped = np.repeat(np.cumsum(counts) - counts - low, counts)
+    if first is second:
+        first = by_start
+        low = np.arange(1, len(first) + 1)
+    else:
+        low = sorted_starts.searchsorted(starts[first], 'left')
+    counts = sorted_starts.searchsorted(stops[first], 'right') - low
+    ends = counts.cumsum()
+    one = first.repeat(counts)
+    skipped = (ends - counts - low).repeat(counts)
     return one, by_start[np.arange(len(one)) - skipped]

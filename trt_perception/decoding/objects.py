@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trt_perception.decoding.candidates import Candidates
 from trt_perception.decoding.instance_masks import instance_masks, whole_masks
 from trt_perception.decoding.key_points import KeyPointShape, key_points_in_source
-from trt_perception.decoding.suppression import suppress
+from trt_perception.decoding.suppression import suppress_usable, with_area
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings, Detections
 
@@ -44,13 +44,12 @@ def objects(
         mask_logits: float [Q, h, w], for candidates whose only extra is which one is theirs.
     """
     boxes = letterbox.to_source(candidates.boxes)
-    # NaN compares false, so candidates with a NaN in the box go here too.
-    solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    solid &= np.isfinite(candidates.boxes).all(axis=1)
+    solid = with_area(boxes) & np.isfinite(candidates.boxes).all(axis=1)
     if candidates.extras.shape[1]:
         solid &= (np.abs(candidates.extras) <= FAR).all(axis=1)
-    rows = np.flatnonzero(solid)
-    kept = rows[_chosen(candidates.some(rows), settings, suppressed=suppressed)]
+    if not solid.all():
+        candidates, boxes = candidates.some(solid), boxes[solid]
+    kept = _chosen(candidates, settings, suppressed=suppressed)
     chosen = candidates.some(kept)
     masks = points = None
     if prototypes is not None:
@@ -70,7 +69,8 @@ def _chosen(
 ) -> NDArray[np.intp]:
     if not suppressed:
         return np.argsort(-candidates.scores, kind='stable')[: settings.max_detections]
-    return suppress(
+    # What has an area in the image has one in the network's input too: the way keeps the order.
+    return suppress_usable(
         candidates.boxes,
         candidates.scores,
         candidates.class_ids,

@@ -37,7 +37,20 @@ def suppress(
     Returns:
         Indices of the kept boxes by falling score.
     """
-    order: Indices = _usable_by_score(boxes, scores)
+    usable = np.isfinite(boxes).all(axis=1) & np.isfinite(scores) & with_area(boxes)
+    rows = np.flatnonzero(usable)
+    return rows[suppress_usable(boxes[rows], scores[rows], class_ids[rows], iou, max_detections)]
+
+
+def suppress_usable(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    class_ids: NDArray[Any],
+    iou: float,
+    max_detections: int,
+) -> NDArray[np.intp]:
+    """The same, where all boxes are known to have an area and all numbers to be finite."""
+    order: Indices = (-scores).argsort(kind='stable')
     candidates = _Candidates.prepare(boxes[order], class_ids[order])
     kept = keep_greedily(
         lambda first, second: candidates.pairs(first, second, iou), len(order), max_detections
@@ -45,12 +58,10 @@ def suppress(
     return order[kept]
 
 
-def _usable_by_score(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> Indices:
-    """Indices of the boxes that take part, by falling score."""
-    usable = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
-    usable &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    indices = np.flatnonzero(usable)
-    return indices[np.argsort(-scores[indices], kind='stable')]
+def with_area(boxes: NDArray[Any]) -> NDArray[np.bool_]:
+    """bool [N], which of the boxes x1 y1 x2 y2 have an area; NaN has none."""
+    ends: NDArray[np.bool_] = boxes[:, 2:] > boxes[:, :2]
+    return ends[:, 0] & ends[:, 1]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import cv2
@@ -100,8 +101,12 @@ class Letterbox:
         Returns:
             float32 [N, 4] in source pixels, 0 <= x <= width, 0 <= y <= height.
         """
-        mapped = self._mapped_back(np.asarray(boxes, np.float64).reshape(-1, 4))
-        return np.asarray(np.clip(mapped, 0.0, self.source * 2), np.float32)
+        offset, scale, limits = self._of_boxes
+        mapped = np.asarray(boxes, np.float64).reshape(-1, 4) - offset
+        mapped /= scale
+        np.maximum(mapped, 0.0, out=mapped)
+        np.minimum(mapped, limits, out=mapped)
+        return mapped.astype(np.float32)
 
     def points_to_source(self, points: NDArray[Any]) -> NDArray[np.float32]:
         """Map points from the network's input into the image; nothing is clipped.
@@ -112,13 +117,15 @@ class Letterbox:
         Returns:
             float32 of the same shape, in source pixels; may lie outside the image.
         """
-        return np.asarray(self._mapped_back(np.asarray(points, np.float64)), np.float32)
-
-    def _mapped_back(self, pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+        pairs = np.asarray(points, np.float64)
         turns = pairs.shape[-1] // 2
         offset, scale = np.array(self.offset * turns, np.float64), np.array(self.scale * turns)
-        mapped: NDArray[np.float64] = (pairs - offset) / scale
-        return mapped
+        return np.asarray((pairs - offset) / scale, np.float32)
+
+    @cached_property
+    def _of_boxes(self) -> NDArray[np.float64]:
+        """float64 [3, 4]: offset, scale and greatest value of x1 y1 x2 y2."""
+        return np.array([self.offset * 2, self.scale * 2, self.source * 2], np.float64)
 
     def to_network(self, points: NDArray[Any]) -> NDArray[np.float32]:
         """Map points, or boxes, from the image into the network's input; nothing is clipped.
@@ -164,6 +171,7 @@ class Preprocessor:
         # What becomes of each grey level in each channel.
         levels = (np.arange(256) - np.array(spec.mean)[:, None]) * np.array(spec.scale)[:, None]
         self._levels = levels.astype(self._dtype)
+        self._placed: Letterbox | None = None
         # Buffers for one geometry: fresh memory costs more than the work done in it.
         self._resized = np.empty((0, 0, 3), np.uint8)
         self._planes: list[NDArray[np.uint8]] = []
@@ -187,9 +195,7 @@ class Preprocessor:
         self._check(image, out)
         height, width = image.shape[:2]
         spec = self._spec
-        letterbox = Letterbox.fit(
-            (width, height), spec.size, spec.resize, spec.pad, spec.shorter_side
-        )
+        letterbox = self._place((width, height))
         if spec.resize == 'centre_crop':
             self._normalise(self._cut(image, letterbox), out)
             return letterbox
@@ -199,6 +205,15 @@ class Preprocessor:
         interior = out[:, top : top + rows, left : left + columns]
         self._normalise(self._resize(image, letterbox), interior)
         return letterbox
+
+    def _place(self, source: Size) -> Letterbox:
+        """Where images of this size lie, as found for the last one where it was of this size."""
+        if self._placed is None or self._placed.source != source:
+            spec = self._spec
+            self._placed = Letterbox.fit(
+                source, spec.size, spec.resize, spec.pad, spec.shorter_side
+            )
+        return self._placed
 
     def _check(self, image: NDArray[np.uint8], out: NDArray[Any]) -> None:
         width, height = self._spec.size
