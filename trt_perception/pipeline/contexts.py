@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trt_perception.errors import (
     FrameError,
     InferenceError,
@@ -17,6 +20,7 @@ from trt_perception.frames import Frame
 from trt_perception.gpu.memory import MemoryUse
 from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
+from trt_perception.runtime.layer_times import LayerTime
 
 Begun = tuple[DevicePipeline, Future[list[Perceived]]]
 
@@ -43,6 +47,7 @@ class ContextsPipeline(PerceptionPipeline):
         super().__init__(first.spec, first.runtime, first.choice)
         self.contexts = tuple(contexts)
         self._overlap = overlap
+        self._lending = itertools.cycle(self.contexts)
 
     @property
     def max_batch(self) -> int | None:
@@ -93,20 +98,38 @@ class ContextsPipeline(PerceptionPipeline):
         for context in self.contexts:
             context.close()
 
+    # What is held on the GPU, and how long it takes
+
     @property
     def memory(self) -> MemoryUse:
         """See `DevicePipeline.memory`; of all contexts."""
         return sum((context.memory for context in self.contexts), MemoryUse())
 
+    def frame_memory(self, nbytes: int) -> NDArray[np.uint8]:
+        """See `DevicePipeline.frame_memory`."""
+        return next(self._lending).frame_memory(nbytes)
+
+    def network_times(self, batch: int, count: int) -> list[float]:
+        """Milliseconds of the network alone, for so many images one after the other."""
+        return self.contexts[0].network_times(1, count, runs=batch)
+
+    def layers(self, batch: int, runs: int) -> list[LayerTime]:
+        """See `DevicePipeline.layers`; for one image, as the network sees them."""
+        return self.contexts[0].layers(1, runs)
+
     def _begin(self, frames: Sequence[Frame]) -> list[Begun | FrameError]:
-        """Hand every frame to a context, in turn."""
-        return [
-            self._begun(context, frame)
-            for context, frame in zip(itertools.cycle(self.contexts), frames, strict=False)
-        ]
+        """Hand every frame to a context: to the one that lent its memory, if it is free."""
+        begun: list[Begun | FrameError] = []
+        free: list[DevicePipeline] = []
+        for frame in frames:
+            free = free or [*self.contexts]
+            context = next((one for one in free if one.has_lent(frame)), free[0])
+            free.remove(context)
+            begun.append(self._begun(context, frame))
+        return begun
 
     def _begun(self, context: DevicePipeline, frame: Frame) -> Begun | FrameError:
-        context.settings = self.settings
+        context.settings, context.pictures = self.settings, self.pictures
         try:
             return context, context.submit([frame])
         except FrameError as error:

@@ -288,9 +288,13 @@ class DevicePipeline(PerceptionPipeline):
             lent = self._network.owner.call(lambda gpu: self._frames.lend(nbytes))
         return np.empty(nbytes, np.uint8) if lent is None else lent
 
-    def network_times(self, batch: int, count: int) -> list[float]:
+    def has_lent(self, frame: Frame) -> bool:
+        """Whether a frame lies in memory of `frame_memory`."""
+        return self._frames.holds(frame.data)
+
+    def network_times(self, batch: int, count: int, *, runs: int = 1) -> list[float]:
         """Milliseconds of the network alone; see `DeviceNetwork.time_ms`."""
-        return self._network.time_ms(self._input_shapes(batch), count)
+        return self._network.time_ms(self._input_shapes(batch), count, runs)
 
     def layers(self, batch: int, runs: int) -> list[LayerTime]:
         """How long each layer of the network takes, where its backend says so.
