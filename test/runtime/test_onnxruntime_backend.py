@@ -12,7 +12,8 @@ from trt_perception.errors import (
     ModelFileError,
     ParameterError,
 )
-from trt_perception.runtime.onnxruntime_backend import OnnxRuntime, execution_providers
+from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
+from trt_perception.runtime.onnxruntime_library import execution_providers
 
 VALUE = np.arange(6, dtype=np.float32).reshape(2, 3)
 

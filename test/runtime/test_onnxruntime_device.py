@@ -7,8 +7,8 @@ from networks import write_constant_network
 from on_stand_in import stand_in_owner
 from stand_in_driver import StandInDriver
 from trt_perception.errors import BackendUnavailableError, InferenceError, ModelFileError
-from trt_perception.runtime.onnxruntime_backend import execution_providers
 from trt_perception.runtime.onnxruntime_device import CUDA, check_shape, shared_session
+from trt_perception.runtime.onnxruntime_library import execution_providers
 from trt_perception.tensor_spec import TensorSpec
 
 IMAGES = TensorSpec('images', np.dtype(np.float32), (-1, 3, 8, 8))

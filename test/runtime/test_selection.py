@@ -7,7 +7,7 @@ import pytest
 from networks import write_constant_network
 from trt_perception.errors import BackendUnavailableError, ParameterError
 from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
-from trt_perception.runtime.onnxruntime_backend import execution_providers
+from trt_perception.runtime.onnxruntime_library import execution_providers
 from trt_perception.runtime.selection import choose_backend, open_runtime
 
 WITHOUT_CUDA = pytest.mark.skipif(

@@ -13,6 +13,12 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trt_perception.building.libraries import (
+    Extra,
+    Library,
+    missing_extras,
+    required_libraries,
+)
 from trt_perception.errors import BackendUnavailableError
 from trt_perception.runtime.gpu_probes import (
     Gpu,
@@ -108,6 +114,8 @@ class DeviceFacts:
         cuda_runtime: of the installed CUDA toolkit or wheels, or None.
         fast_precisions: of each GPU; None where the table does not know it.
         backends: in the order of preference.
+        libraries: that every installation needs.
+        missing_extras: what is not installed and serves some commands only.
     """
 
     system: str
@@ -125,6 +133,8 @@ class DeviceFacts:
     fast_precisions: tuple[tuple[str, ...] | None, ...]
     fast_precisions_source: str = FAST_PRECISIONS_SOURCE
     backends: tuple[Backend, ...] = field(default=())
+    libraries: tuple[Library, ...] = field(default=())
+    missing_extras: tuple[Extra, ...] = field(default=())
 
 
 def device_facts(root: Path = Path('/')) -> DeviceFacts:
@@ -154,6 +164,8 @@ def device_facts(root: Path = Path('/')) -> DeviceFacts:
         cuda_runtime=cuda_runtime_version(root),
         fast_precisions=tuple(FAST_PRECISIONS.get(gpu.compute_capability or '') for gpu in gpus),
         backends=backends(gpus),
+        libraries=required_libraries(),
+        missing_extras=missing_extras(),
     )
 
 

@@ -65,7 +65,7 @@ def report(facts: DeviceFacts) -> str:
         f'CUDA        driver {facts.driver or "none"}, serves CUDA up to '
         f'{facts.cuda_driver or "none"}; installed runtime {facts.cuda_runtime or "none"}'
     )
-    return '\n'.join([*lines, *_gpus(facts), '', *_backends(facts)])
+    return '\n'.join([*lines, *_gpus(facts), '', *_libraries(facts), '', *_backends(facts)])
 
 
 def transport_report(path: TransportReport) -> str:
@@ -103,6 +103,16 @@ def _gpus(facts: DeviceFacts) -> list[str]:
             + (f'; not for {", ".join(slow)}' if slow else '')
         )
     return [*lines, f'            source: {facts.fast_precisions_source}']
+
+
+def _libraries(facts: DeviceFacts) -> list[str]:
+    problems = [library.problem for library in facts.libraries if library.problem]
+    found = f'{len(facts.libraries) - len(problems)} of {len(facts.libraries)}'
+    lines = [f'libraries   {found} that are always needed', *(f'    {text}' for text in problems)]
+    if facts.missing_extras:
+        lacks = (f'{lack.module} ({" or ".join(lack.extras)})' for lack in facts.missing_extras)
+        lines.append(f'            optional, not installed (by extra): {", ".join(lacks)}')
+    return lines
 
 
 def _backends(facts: DeviceFacts) -> list[str]:

@@ -73,6 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PerceptionError as error:
         print(f'trt_perception: {error}', file=sys.stderr)
         return REFUSED
+    except ModuleNotFoundError as error:
+        from trt_perception.building.libraries import REQUIRED
+
+        if (error.name or '').partition('.')[0] not in REQUIRED:
+            raise
+        print(
+            f'trt_perception: {error}: the installation is not complete. `trt_perception doctor` '
+            'says what is missing and how to install it',
+            file=sys.stderr,
+        )
+        return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

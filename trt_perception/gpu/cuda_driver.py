@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trt_perception.errors import BackendUnavailableError, GpuMemoryError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Driver: TypeAlias = Any
 """The module `pycuda.driver`, which brings no types."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.runtime.onnxruntime_backend import import_onnxruntime
+from trt_perception.runtime.onnxruntime_library import import_onnxruntime
 from trt_perception.runtime.protocol import Tensors
 
 

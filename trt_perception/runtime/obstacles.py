@@ -7,7 +7,7 @@ import importlib.util
 from trt_perception.errors import BackendUnavailableError, ParameterError
 from trt_perception.gpu.cuda_driver import PYCUDA_REMEDY
 from trt_perception.runtime.gpu_probes import Gpu, ProbeFailed, cuda_gpus
-from trt_perception.runtime.onnxruntime_backend import execution_providers
+from trt_perception.runtime.onnxruntime_library import execution_providers
 from trt_perception.runtime.tensorrt_flavour import find_flavour
 
 ENGINE_BACKENDS = ('tensorrt', 'tensorrt-rtx')
@@ -53,7 +53,7 @@ def engine_obstacles(backend: str, gpus: list[Gpu]) -> tuple[str, ...]:
     except BackendUnavailableError as error:
         lacks.append(str(error))
     lacks += gpu_obstacles(backend, gpus)
-    if importlib.util.find_spec('pycuda') is None:
+    if not is_installed('pycuda'):
         lacks.append(PYCUDA_REMEDY)
     return tuple(lacks)
 
@@ -73,6 +73,14 @@ def gpu_obstacles(backend: str, gpus: list[Gpu]) -> list[str]:
     if any(_as_number(capability or '0') >= _as_number(OLDEST_GPU) for capability in capabilities):
         return []
     return [f'it needs compute capability {OLDEST_GPU} or later; this GPU is older']
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module is there; it is not imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a finder refuses it, or None stands in its place
+        return False
 
 
 def _missing_provider(provider: str, package: str) -> str:

@@ -16,6 +16,7 @@ from trt_perception.errors import (
     ModelFileError,
     ParameterError,
 )
+from trt_perception.runtime.onnxruntime_library import import_onnxruntime
 from trt_perception.runtime.protocol import Tensors
 from trt_perception.tensor_spec import TensorSpec
 
@@ -33,15 +34,6 @@ _DTYPES: dict[str, Any] = {
 
 MAX_THREADS = 1024
 """onnxruntime starts as many as it is told, until the machine stands still."""
-
-
-def execution_providers() -> tuple[str, ...]:
-    """The providers that the installed onnxruntime brings, such as 'CPUExecutionProvider'.
-
-    Raises:
-        BackendUnavailableError: onnxruntime is not installed.
-    """
-    return tuple(import_onnxruntime().get_available_providers())
 
 
 class OnnxRuntime:
@@ -112,22 +104,6 @@ class OnnxRuntime:
     def close(self) -> None:
         """See `Runtime.close`."""
         self._session = None
-
-
-def import_onnxruntime() -> Any:
-    """The module onnxruntime.
-
-    Raises:
-        BackendUnavailableError: it is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendUnavailableError(
-            'onnxruntime is not installed. Install it with: '
-            'python3 -m pip install "trt_perception[onnxruntime]"'
-        ) from error
-    return onnxruntime
 
 
 def tensor_specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:

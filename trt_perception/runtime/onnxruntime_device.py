@@ -21,9 +21,9 @@ from trt_perception.gpu.device import Gpu
 from trt_perception.runtime.device_protocol import Shapes, shape_key
 from trt_perception.runtime.onnxruntime_backend import (
     first_line,
-    import_onnxruntime,
     tensor_specs,
 )
+from trt_perception.runtime.onnxruntime_library import import_onnxruntime
 from trt_perception.runtime.shared_network import Closed, SharedNetwork
 from trt_perception.tensor_spec import TensorSpec
 
