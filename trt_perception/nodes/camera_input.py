@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from std_msgs.msg import Header
 
-from trt_perception.errors import ParameterError
+from trt_perception.errors import FrameError, ParameterError
 from trt_perception.nodes.frame_subscription import FrameSubscription
 from trt_perception.nodes.health import Condition, Health
 from trt_perception.nodes.parameter_table import InferenceParameters
@@ -142,6 +142,10 @@ class CameraInput:
             self.health.failed(cause, text)
         if self._node is not None:
             self._node.health.failed(f'{self.name} {cause}'.lstrip(), text)
+
+    def left_out(self, error: FrameError) -> None:
+        """A frame cannot be used, by what is in it."""
+        self.failed(error.cause, f'image on {self.topic} left out: {error}')
 
     def served(self, stages_ms: Mapping[str, float], stamp_ns: int, age_s: float) -> None:
         """A frame's result was published."""

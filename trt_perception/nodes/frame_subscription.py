@@ -1,13 +1,11 @@
-"""Camera images from a topic, without a further copy; and in words, why none arrive."""
+"""Camera images from a topic; and in words, why none arrive."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -16,8 +14,10 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from trt_perception.frames import COMPRESSED, Frame
+from trt_perception.frames import Frame
+from trt_perception.nodes.byte_take import Memory
 from trt_perception.nodes.health import STALE, WARN, Condition
+from trt_perception.nodes.image_taking import ImageTaking, frame_and_header
 from trt_perception.nodes.image_wait import OwnThread
 from trt_perception.nodes.sequence_gaps import Missed, SequenceGaps
 from trt_perception.nodes.stamp_watch import StampWatch
@@ -41,7 +41,7 @@ class Arrival:
     """A frame with what its results need.
 
     Attributes:
-        frame: the image; its data belongs to the message and is not copied.
+        frame: the image; its data are the message's own, and not copied.
         header: of the message, to be copied into every result as it is.
         received_s: when it arrived, by time.perf_counter.
         missed: images before it that were never seen here.
@@ -75,6 +75,7 @@ class FrameSubscription:
         image: str = 'image',
         arrived: Callable[[Arrival], None] | None = None,
         depth: int = 1,
+        memory: Memory | None = None,
     ) -> None:
         """Subscribe.
 
@@ -85,6 +86,8 @@ class FrameSubscription:
             image: topic of the raw images, before remapping.
             arrived: called in the executor's thread for every frame; must not take long.
             depth: images that may wait for being taken; 1 keeps the newest only.
+            memory: where `take` puts images, such as `PerceptionPipeline.frame_memory`; None
+                leaves it to rclpy.
         """
         self._node = node
         self._arrived = arrived
@@ -112,6 +115,11 @@ class FrameSubscription:
         )
         self._profile = profile  # create_subscription writes the overrides into it
         self.handle = self._subscription.handle
+        log = node.get_logger()
+        self._taking = ImageTaking(
+            self.handle, self._kind, memory, lambda text: log.info(f'{self.topic}: {text}')
+        )
+        self._missed = Missed()
 
     @property
     def topic(self) -> str:
@@ -119,15 +127,19 @@ class FrameSubscription:
         return str(self._subscription.topic_name)
 
     def take(self) -> Arrival | None:
-        """The next frame that waits in the middleware; None where there is none."""
-        with self.handle:
-            taken = self.handle.take_message(self._kind, False)
+        """The next frame that waits in the middleware; None where there is none.
+
+        Raises:
+            FrameError: there was one, and it cannot be read.
+        """
+        taken = self._taking.take()
         if taken is None:
             self._gaps.emptied()
             return None
-        message, info = taken
-        missed = self._gaps.missed(info.get('publication_sequence_number'))
-        return self._arrival(message, info, missed)
+        self._missed += self._gaps.missed(taken.number)
+        frame, header = taken.read()
+        missed, self._missed = self._missed, Missed()
+        return self._arrival(frame, header, taken.received_ns, missed)
 
     def looked_away(self) -> None:
         """Nobody takes frames for a while, so that one that waits may be replaced by a newer."""
@@ -196,20 +208,17 @@ class FrameSubscription:
 
     def _hand_over(self, message: Image | CompressedImage) -> None:
         assert self._arrived is not None
-        arrival = self._arrival(message, {}, Missed())
+        arrival = self._arrival(*frame_and_header(message), 0, Missed())
         self.stamps.note(arrival.frame.stamp_ns)
         self._arrived(arrival)
 
-    def _arrival(
-        self, message: Image | CompressedImage, info: Mapping[str, Any], missed: Missed
-    ) -> Arrival:
+    def _arrival(self, frame: Frame, header: Header, received_ns: int, missed: Missed) -> Arrival:
         self._newest_s = now = time.perf_counter()
         self._count += 1
-        waited_s = (time.time_ns() - (info.get('received_timestamp') or 0)) / _NS
+        waited_s = (time.time_ns() - received_ns) / _NS
         # By the system's clock, which may be set meanwhile, and which not every middleware tells.
         received_s = now - waited_s if 0 < waited_s < _CREDIBLE_WAIT_S else now
-        frame = _raw(message) if isinstance(message, Image) else _compressed(message)
-        return Arrival(frame, message.header, received_s, missed)
+        return Arrival(frame, header, received_s, missed)
 
 
 def compressed_topic(node: Node, image: str = 'image') -> str:
@@ -225,32 +234,3 @@ def _misfits(reason: str) -> str:
     """The middleware's sentences, without the marks between them."""
     sentences = (text.strip().removeprefix('ERROR: ') for text in reason.split(';'))
     return ', '.join(text for text in sentences if text)
-
-
-def _raw(message: Image) -> Frame:
-    return Frame(
-        np.frombuffer(message.data, np.uint8),
-        message.height,
-        message.width,
-        message.step,
-        message.encoding,
-        bool(message.is_bigendian),
-        _nanoseconds(message.header),
-        message.header.frame_id,
-    )
-
-
-def _compressed(message: CompressedImage) -> Frame:
-    return Frame(
-        np.frombuffer(message.data, np.uint8),
-        0,
-        0,
-        0,
-        COMPRESSED,
-        stamp_ns=_nanoseconds(message.header),
-        frame_id=message.header.frame_id,
-    )
-
-
-def _nanoseconds(header: Header) -> int:
-    return int(header.stamp.sec) * _NS + int(header.stamp.nanosec)

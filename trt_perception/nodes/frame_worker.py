@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from trt_perception.errors import FrameError
 from trt_perception.nodes.camera_input import CameraInput
 from trt_perception.nodes.frame_subscription import Arrival
 from trt_perception.nodes.image_wait import ImageWait
@@ -98,7 +99,12 @@ class FrameWorker:
         for number, camera in enumerate(self._cameras):
             assert camera.subscription is not None
             for _ in range(_MOST_AT_ONCE):
-                arrival = camera.subscription.take()
+                try:
+                    arrival = camera.subscription.take()
+                except FrameError as error:
+                    camera.frame_in()
+                    camera.left_out(error)
+                    continue
                 if arrival is None:
                     break
                 self._arrived(number, camera, arrival)

@@ -72,6 +72,7 @@ class PerceptionLoop:
                     transport=parameters.image_transport,
                     reliability=parameters.reliability,
                     image=camera.image,
+                    memory=self._pipeline.frame_memory,
                 )
             )
             camera.open(self._node, subscriptions[-1])
@@ -165,11 +166,11 @@ class PerceptionLoop:
 
     def _failed(self, camera: CameraInput, error: Exception) -> None:
         """A frame could not be used: count it and go on."""
-        text = str(error)
         if isinstance(error, FrameError):
-            cause = error.cause
-            text = f'image on {camera.topic} left out: {text}'
-        elif isinstance(error, InferenceError):
+            camera.left_out(error)
+            return
+        text = str(error)
+        if isinstance(error, InferenceError):
             cause = 'inference'
         elif isinstance(error, ModelOutputError):
             cause = 'model_output'

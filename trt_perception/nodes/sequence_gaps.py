@@ -17,6 +17,9 @@ class Missed:
     replaced: int = 0
     lost: int = 0
 
+    def __add__(self, other: Missed) -> Missed:
+        return Missed(self.replaced + other.replaced, self.lost + other.lost)
+
 
 class SequenceGaps:
     """Finds images that were never taken, by the publisher's numbers of those that were.

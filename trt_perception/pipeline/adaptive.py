@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trt_perception.adaptation.controller import Controller
 from trt_perception.adaptation.settings import AdaptationSettings, MachineState, Move
 from trt_perception.errors import ModelSpecError, PerceptionError
@@ -128,6 +131,10 @@ class AdaptivePipeline:
     def process(self, frames: Sequence[Frame]) -> list[Perceived]:
         """See `PerceptionPipeline.process`."""
         return self.variant.pipeline.process(frames)
+
+    def frame_memory(self, nbytes: int) -> NDArray[np.uint8]:
+        """See `PerceptionPipeline.frame_memory`; for the variant that the next frame takes."""
+        return self.variant.pipeline.frame_memory(nbytes)
 
     def frame_done(self, latency_ms: float) -> None:
         """A frame's result is out; the next one may take another variant.

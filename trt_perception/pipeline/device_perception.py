@@ -7,6 +7,7 @@ device memory; a kernel decodes; and what was found is copied back, once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import deque
@@ -33,7 +34,7 @@ from trt_perception.model_spec import ModelSpec
 from trt_perception.pipeline.batch_entry import Entries
 from trt_perception.pipeline.device_slot import Slot, Streams
 from trt_perception.pipeline.device_stages import HostDecode, KernelStages, MakeStages
-from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
+from trt_perception.pipeline.perception import MOST_FRAMES, Perceived, PerceptionPipeline
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import check_frame, to_bgr
 from trt_perception.preprocessing.letterbox import Letterbox, Size
@@ -48,9 +49,6 @@ log = logging.getLogger(__name__)
 
 MOST_RESULTS = 6
 """Results that may be looked at without a copy of their own; more are copied."""
-
-MOST_FRAMES = 32
-"""Frames in memory of `DevicePipeline.frame_memory`."""
 
 
 @dataclass(frozen=True)
@@ -285,8 +283,9 @@ class DevicePipeline(PerceptionPipeline):
         """
         lent = self._frames.lend_free(nbytes)
         if lent is None:
-            lent = self._network.owner.call(lambda gpu: self._frames.lend(nbytes))
-        return np.empty(nbytes, np.uint8) if lent is None else lent
+            with contextlib.suppress(InferenceError):  # the GPU is lost or closed
+                lent = self._network.owner.call(lambda gpu: self._frames.lend(nbytes))
+        return super().frame_memory(nbytes) if lent is None else lent
 
     def has_lent(self, frame: Frame) -> bool:
         """Whether a frame lies in memory of `frame_memory`."""
