@@ -12,7 +12,12 @@ CLASSES = 80
 
 
 def write_light_detector(
-    folder: Path, *, detections: int = 80, least_ms: float = 0.0, layers: int = 0
+    folder: Path,
+    *,
+    detections: int = 80,
+    least_ms: float = 0.0,
+    layers: int = 0,
+    batch: int | str = 'batch',
 ) -> Path:
     """A YOLOv8-style detector [1, 84, 8400] at 640x640 that takes a few milliseconds.
 
@@ -25,12 +30,13 @@ def write_light_detector(
         detections: objects in every image.
         least_ms: milliseconds that it shall take on this machine with one thread, by trial.
         layers: more convolutions in its middle, of a millisecond or so each.
+        batch: images at once; a name leaves that open.
 
     Returns:
         Its model YAML file.
     """
     if least_ms:
-        return _slow_detector(folder, detections, least_ms)
+        return _slow_detector(folder, detections, least_ms, batch)
     rng = np.random.default_rng(7)
     weights = [
         numpy_helper.from_array(rng.normal(0, 0.1, (16, 3, 8, 8)).astype(np.float32), 'w1'),
@@ -54,8 +60,8 @@ def write_light_detector(
     graph = helper.make_graph(
         nodes,
         'light_detector',
-        [value('images', TensorProto.FLOAT, ['batch', 3, 640, 640])],
-        [value('output0', TensorProto.FLOAT, ['batch', 4 + CLASSES, 8400])],
+        [value('images', TensorProto.FLOAT, [batch, 3, 640, 640])],
+        [value('output0', TensorProto.FLOAT, [batch, 4 + CLASSES, 8400])],
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
@@ -86,12 +92,12 @@ def _layer(number: int) -> list[onnx.NodeProto]:
     ]
 
 
-def _slow_detector(folder: Path, detections: int, least_ms: float) -> Path:
+def _slow_detector(folder: Path, detections: int, least_ms: float, batch: int | str) -> Path:
     from publish_to_result import bare_inference_ms
 
     layers = 0
     while True:
-        model = write_light_detector(folder, detections=detections, layers=layers)
+        model = write_light_detector(folder, detections=detections, layers=layers, batch=batch)
         took_ms = bare_inference_ms(model.with_suffix('.onnx'), 1)
         if took_ms >= least_ms:
             return model

@@ -92,7 +92,8 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = [Case(**entry) for entry in yaml.safe_load(arguments.cases.read_text())]
     with tempfile.TemporaryDirectory() as folder:
-        model = write_light_detector(Path(folder), detections=arguments.detections)
+        # Of one image: Ultralytics takes a network with an open batch for one of any size.
+        model = write_light_detector(Path(folder), detections=arguments.detections, batch=1)
         bare_ms = bare_inference_ms(model.with_suffix('.onnx'), arguments.threads)
         print(f'bare network, {arguments.threads} thread(s): {bare_ms:.2f} ms')
         rows, failed = [], []
