@@ -10,6 +10,7 @@ import numpy as np
 
 from trt_perception.frames import Frame
 from trt_perception.palette import class_colors
+from trt_perception.pipeline.contexts import ContextsPipeline
 from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import StageLatency
@@ -119,7 +120,7 @@ def network_times(
     pipeline: PerceptionPipeline, batch: int, count: int, warm_up: int = 10
 ) -> list[float]:
     """Milliseconds of the network alone."""
-    if isinstance(pipeline, DevicePipeline):
+    if isinstance(pipeline, (DevicePipeline, ContextsPipeline)):
         return pipeline.network_times(batch, count + warm_up)[warm_up:]
     runtime = pipeline.runtime
     width, height = pipeline.spec.input.size
@@ -134,6 +135,8 @@ def network_times(
 
 def layer_times(pipeline: PerceptionPipeline, *, batch: int = 1, runs: int = 20) -> list[LayerTime]:
     """How long each layer of the pipeline's network takes, in the network's order."""
+    if isinstance(pipeline, ContextsPipeline):
+        pipeline, batch = pipeline.contexts[0], 1
     if isinstance(pipeline, DevicePipeline) and pipeline.runtime.backend != 'onnxruntime-cuda':
         return pipeline.layers(batch, runs)
     width, height = pipeline.spec.input.size

@@ -20,7 +20,6 @@ from trt_perception.frames import Frame
 from trt_perception.gpu.memory import MemoryUse
 from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
-from trt_perception.runtime.layer_times import LayerTime
 
 Begun = tuple[DevicePipeline, Future[list[Perceived]]]
 
@@ -112,10 +111,6 @@ class ContextsPipeline(PerceptionPipeline):
     def network_times(self, batch: int, count: int) -> list[float]:
         """Milliseconds of the network alone, for so many images one after the other."""
         return self.contexts[0].network_times(1, count, runs=batch)
-
-    def layers(self, batch: int, runs: int) -> list[LayerTime]:
-        """See `DevicePipeline.layers`; for one image, as the network sees them."""
-        return self.contexts[0].layers(1, runs)
 
     def _begin(self, frames: Sequence[Frame]) -> list[Begun | FrameError]:
         """Hand every frame to a context: to the one that lent its memory, if it is free."""
