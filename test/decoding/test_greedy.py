@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -10,10 +12,10 @@ from trt_perception.decoding.greedy import (
 )
 
 
-def neighbours(first, second):
-    """Numbers that differ by less than 3 overlap too much."""
+def neighbours(first, second, reach=3):
+    """Numbers that differ by less than `reach` overlap too much."""
     one, other = np.meshgrid(first, second, indexing='ij')
-    near = (np.abs(one - other) < 3) & (one != other)
+    near = (np.abs(one - other) < reach) & (one != other)
     return one[near], other[near]
 
 
@@ -29,6 +31,12 @@ def test_no_boxes():
 def test_every_third_is_kept_over_all_blocks(count):
     assert keep_greedily(neighbours, count, 5000).tolist() == [*range(0, count, 3)]
     assert keep_greedily(neighbours, count, 7).tolist() == [*range(0, count, 3)][:7]
+
+
+@pytest.mark.parametrize('reach', [2, 3, 6, 40, 600])
+def test_few_pairs_and_many(reach):
+    pairs = partial(neighbours, reach=reach)
+    assert keep_greedily(pairs, 1300, 5000).tolist() == [*range(0, 1300, reach)]
 
 
 def test_those_beside_kept_ones_go():

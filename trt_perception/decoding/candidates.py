@@ -59,8 +59,7 @@ def best_of_classes(class_scores: NDArray[np.float32], settings: DecodeSettings)
         class_scores: float32 [classes, anchors]; an anchor with a NaN is left out.
         settings: score threshold and class filter.
     """
-    with np.errstate(invalid='ignore'):
-        best = class_scores.max(axis=0)
+    best = class_scores.max(axis=0)
     anchors = ((best >= settings.score) & (best < np.inf)).nonzero()[0]
     anchors = strongest(anchors, best[anchors])
     class_ids = class_scores.take(anchors, axis=1).argmax(axis=0)
@@ -82,8 +81,7 @@ def strongest(anchors: NDArray[np.intp], scores: NDArray[np.float32]) -> NDArray
 def corners(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 [N, 4] centre x, centre y, width, height -> x1 y1 x2 y2."""
     result = np.empty_like(boxes)
-    with np.errstate(invalid='ignore', over='ignore'):
-        half = boxes[:, 2:] * np.float32(0.5)
-        np.subtract(boxes[:, :2], half, out=result[:, :2])
-        np.add(boxes[:, :2], half, out=result[:, 2:])
+    half = boxes[:, 2:] * np.float32(0.5)
+    np.subtract(boxes[:, :2], half, out=result[:, :2])
+    np.add(boxes[:, :2], half, out=result[:, 2:])
     return result

@@ -116,12 +116,13 @@ class DenseDecoder:
             tensor = batch_of(outputs, self._head.extras.prototypes, 4, len(letterboxes))
             prototypes, coefficients = list(tensor), tensor.shape[1]
         extras = self._check(predictions.shape, coefficients)
-        return [
-            self._decode(prediction, prototype, extras, letterbox, settings)
-            for prediction, prototype, letterbox in zip(
-                predictions, prototypes, letterboxes, strict=False
-            )
-        ]
+        with np.errstate(invalid='ignore', over='ignore'):
+            return [
+                self._decode(prediction, prototype, extras, letterbox, settings)
+                for prediction, prototype, letterbox in zip(
+                    predictions, prototypes, letterboxes, strict=False
+                )
+            ]
 
     def _decode(
         self,

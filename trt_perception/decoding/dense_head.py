@@ -125,9 +125,8 @@ class DenseHead:
         rows = np.flatnonzero((objectness >= settings.score) & (objectness < np.inf))
         class_scores = objectness[rows, None]
         if self.classes_scored:
-            with np.errstate(invalid='ignore', over='ignore'):
-                columns = slice(BOX + 1, self.before)
-                class_scores = class_scores * _float32(prediction[rows, columns])
+            columns = slice(BOX + 1, self.before)
+            class_scores = class_scores * _float32(prediction[rows, columns])
         scored = best_of_classes(class_scores.T, settings)
         return Scored(rows[scored.anchors], scored.scores, scored.class_ids)
 

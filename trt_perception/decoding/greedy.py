@@ -71,27 +71,27 @@ def keep_of_block(pairs: Pairs, block: Indices) -> Indices:
         return block
     better, worse = np.minimum(one, other), np.maximum(one, other)
     by_better = better.argsort(kind='stable')
-    first = block[0]
-    alive: NDArray[np.bool_] = np.ones(block[-1] - first + 1, np.bool_)
+    first = int(block[0])
+    alive = bytearray(b'\1') * (int(block[-1]) - first + 1)
     _go_by_rank(better[by_better] - first, worse[by_better] - first, alive)
-    survivors: Indices = block[alive[block - first]]
+    survivors: Indices = block[np.frombuffer(alive, np.bool_)[block - first]]
     return survivors
 
 
-def _go_by_rank(better: Indices, worse: Indices, alive: NDArray[np.bool_]) -> None:
+def _go_by_rank(better: Indices, worse: Indices, alive: bytearray) -> None:
     """Go through pairs, of which `better` rises, and let those that are alive end the worse."""
     if len(better) <= _FEW_PAIRS:
-        living = memoryview(alive)
         for index, ended in zip(better.tolist(), worse.tolist(), strict=True):
-            if living[index]:
-                living[ended] = False
+            if alive[index]:
+                alive[ended] = False
         return
+    living = np.frombuffer(alive, np.bool_)
     begins = np.flatnonzero(np.diff(better, prepend=-1))
     ends = np.append(begins[1:], len(better))
     groups = (better[begins].tolist(), begins.tolist(), ends.tolist())
     for index, begin, end in zip(*groups, strict=True):
-        if alive[index]:
-            alive[worse[begin:end]] = False
+        if living[index]:
+            living[worse[begin:end]] = False
 
 
 def on_one_line(
@@ -117,7 +117,8 @@ def beginning_within(
     Two intervals that meet are found in this order or in the other. Where both sets are the same
     array, of two that begin together only one order is found, and none is paired with itself.
     """
-    by_start = second[starts[second].argsort()]
+    # The stable sort is no slower for so few, and is in the cache: it has just ordered the scores.
+    by_start = second[starts[second].argsort(kind='stable')]
     sorted_starts = starts[by_start]
     if first is second:
         first = by_start

@@ -99,6 +99,7 @@ class RtdetrDecoder:
             return chosen_candidates(
                 boxes, rows[:, 4], rows[:, 5], rows[:, 6:], settings, self._classes
             )
-        scored = best_of_classes(rows[:, 4:].T, settings)
+        with np.errstate(invalid='ignore'):
+            scored = best_of_classes(rows[:, 4:].T, settings)
         none = np.zeros((len(scored.anchors), 0), np.float32)
         return Candidates(boxes[scored.anchors], scored.scores, scored.class_ids, none)

@@ -106,7 +106,7 @@ class Letterbox:
         mapped /= scale
         np.maximum(mapped, 0.0, out=mapped)
         np.minimum(mapped, limits, out=mapped)
-        return mapped.astype(np.float32)
+        return np.asarray(mapped, np.float32)
 
     def points_to_source(self, points: NDArray[Any]) -> NDArray[np.float32]:
         """Map points from the network's input into the image; nothing is clipped.
