@@ -1,24 +1,36 @@
 // The class of every source pixel, and its colour; decoding/class_map.py on the device.
 //
 // Launched in this order, all images of a batch at once:
-//   class_axes      how the source's pixels lie in the grid's cells
-//   class_labels_*  for logits: the best class of each cell
-//   class_map_*     ids and colours at the source's size
+//   class_squares_*  for logits: how the source's pixels lie in the grid's cells, and which classes
+//                    may win between each four neighbouring cells
+//   class_axes       for ids: how the source's pixels lie in the grid's cells
+//   class_map_*      ids and colours at the source's size
+//
+// A square is what lies between the centres of four neighbouring cells. Between four cells of one
+// class that class wins. Elsewhere logits are interpolated, but only those of classes that may
+// win: not of one that lies so far below another one at all four corners that no rounding makes
+// up for it.
 
 #include "grid_axes.cuh"
 
 #define MOST_IMAGES 16
 #define UNLABELLED 255
-#define COLUMNS 128  // of a tile; each thread has four in a row
-#define ROWS 8
+#define CONTESTED 256  // a square of several classes, whose candidates are noted
+#define WILD 257       // one whose logits may overflow when they are interpolated
+#define COLUMNS 64     // of a tile
+#define ROWS 32
 #define THREADS 256
+#define SQUARES 64     // threads of a block that looks at squares: these are few
+#define GROUP (ROWS * COLUMNS / THREADS)  // rows of a thread
+#define SPAN 4                            // of which so many are interpolated at once
 
 struct Image {
   Grid grid;
-  const void* cells;      // logits [classes, h, w], or class ids [h, w]
-  unsigned char* labels;  // [h, w], of logits
-  unsigned char* ids;     // [H, W]
-  unsigned char* colours; // rgb [H, W, 3], or null
+  const void* cells;         // logits [classes, h, w], or class ids [h, w]
+  unsigned short* labels;    // of each square of logits
+  unsigned int* candidates;  // [words, squares], a bit for each class
+  unsigned char* ids;        // [H, W]
+  unsigned char* colours;    // rgb [H, W, 3], or null
 };
 
 struct Call {
@@ -36,125 +48,289 @@ __device__ inline int admitted(const Call& call, int class_id) {
   return call.wanted[class_id >> 5] >> (class_id & 31) & 1 ? class_id : UNLABELLED;
 }
 
-// A cell one of whose logits is not finite has no class. Nor has one whose logits' sum is not.
-template <typename T>
-__device__ inline void label(const Call& call) {
-  const Image& image = call.images[blockIdx.y];
-  const int plane = image.grid.x.cells * image.grid.y.cells;
-  const int cell = blockIdx.x * THREADS + threadIdx.x;
-  if (cell >= plane) return;
-  const T* logits = (const T*)image.cells + cell;
-  float best = number(logits[0]), sum = best;
-  int label = 0;
-  for (int class_id = 1; class_id < call.classes; ++class_id) {
-    const float logit = number(logits[(long long)class_id * plane]);
-    sum += logit;
-    if (logit > best) {
-      best = logit;
-      label = class_id;
-    }
-  }
-  image.labels[cell] = is_finite(sum) ? label : UNLABELLED;
+__device__ inline int squares_across(const Grid& grid) { return greatest(grid.x.cells - 1, 1); }
+__device__ inline int squares_of(const Grid& grid) {
+  return squares_across(grid) * greatest(grid.y.cells - 1, 1);
 }
 
-KERNEL(THREADS, class_labels_float32, Call) { label<float>(call); }
-KERNEL(THREADS, class_labels_float16, Call) { label<Half>(call); }
+// The logits of one class at the corners of a square.
+struct Corners {
+  float values[4];
+};
 
-// The first class with the highest logit, interpolated between four cells.
 template <typename T>
-__device__ inline int interpolated(const Call& call, const Image& image, const Place& x,
-                                   const Place& y) {
-  const int width = image.grid.x.cells;
-  const long long plane = (long long)width * image.grid.y.cells;
-  const T* upper = (const T*)image.cells + (long long)y.lower * width;
-  const T* lower = (const T*)image.cells + (long long)y.upper * width;
+struct Square {
+  const T* first;  // of class 0
+  int right, below;
+  long long plane;
+
+  __device__ Square(const Image& image, int column, int row) {
+    const int width = image.grid.x.cells;
+    first = (const T*)image.cells + (long long)row * width + column;
+    right = width > 1 ? 1 : 0;
+    below = image.grid.y.cells > 1 ? width : 0;
+    plane = (long long)width * image.grid.y.cells;
+  }
+
+  __device__ Corners corners(int class_id) const {
+    const T* logits = first + class_id * plane;
+    return {{number(logits[0]), number(logits[right]), number(logits[below]),
+             number(logits[below + right])}};
+  }
+};
+
+// The best class of each corner. A cell one of whose logits is not finite has no class. Nor has
+// one whose logits' sum is not.
+struct Winners {
+  int labels[4];
+  float most;  // the greatest size of any logit
+};
+
+template <typename T>
+__device__ inline Winners winners_of(const Call& call, const Square<T>& square) {
+  Winners winners = {{0, 0, 0, 0}, 0.0f};
+  Corners best = square.corners(0), sum = {{0.0f, 0.0f, 0.0f, 0.0f}};
+#pragma unroll 4
+  for (int class_id = 0; class_id < call.classes; ++class_id) {
+    const Corners logits = square.corners(class_id);
+    for (int i = 0; i < 4; ++i) {
+      const float value = logits.values[i];
+      sum.values[i] += value;
+      winners.most = greatest(winners.most, fabsf(value));
+      if (value > best.values[i]) {
+        best.values[i] = value;
+        winners.labels[i] = class_id;
+      }
+    }
+  }
+  for (int i = 0; i < 4; ++i)
+    if (!is_finite(sum.values[i])) winners.labels[i] = UNLABELLED;
+  return winners;
+}
+
+__device__ inline int label_of(const Winners& winners) {
+  const int* labels = winners.labels;
+  if (labels[0] == labels[1] && labels[0] == labels[2] && labels[0] == labels[3])
+    return labels[0];
+  if (greatest(greatest(labels[0], labels[1]), greatest(labels[2], labels[3])) == UNLABELLED)
+    return UNLABELLED;
+  return winners.most < 1e37f ? CONTESTED : WILD;
+}
+
+// Notes the classes that may win. The seven roundings of an interpolation move a value by less
+// than 28 * 2^-24 of the greatest logit, so two values by less than 2^-18 of it; and by less than
+// 1e-37 where numbers are so small that they lose bits.
+template <typename T>
+__device__ inline void note_candidates(const Call& call, const Square<T>& square,
+                                       const Winners& winners, unsigned int* candidates,
+                                       int squares) {
+  const float margin = winners.most * (1.0f / 65536) + 1e-37f;
+  Corners limits[4];
+  for (int i = 0; i < 4; ++i) {
+    limits[i] = square.corners(winners.labels[i]);
+    for (int corner = 0; corner < 4; ++corner) limits[i].values[corner] -= margin;
+  }
+  for (int begin = 0; begin < call.classes; begin += 32) {
+    unsigned int bits = 0;
+    const int end = least(begin + 32, call.classes);
+#pragma unroll 4
+    for (int class_id = begin; class_id < end; ++class_id) {
+      const Corners logits = square.corners(class_id);
+      bool beaten = false;
+      for (int i = 0; i < 4; ++i)
+        beaten |= logits.values[0] < limits[i].values[0] && logits.values[1] < limits[i].values[1] &&
+                  logits.values[2] < limits[i].values[2] && logits.values[3] < limits[i].values[3];
+      if (!beaten) bits |= 1u << (class_id - begin);
+    }
+    candidates[(long long)(begin >> 5) * squares] = bits;
+  }
+}
+
+template <typename T>
+__device__ inline void look_at_squares(const Call& call) {
+  const Image& image = call.images[blockIdx.y];
+  const int squares = squares_of(image.grid), across = squares_across(image.grid);
+  const int index = blockIdx.x * SQUARES + threadIdx.x;
+  if (index >= squares) {
+    write_places(image.grid, index - squares);
+    return;
+  }
+  const Square<T> square(image, index % across, index / across);
+  const Winners winners = winners_of(call, square);
+  const int label = label_of(winners);
+  image.labels[index] = (unsigned short)label;
+  if (label == CONTESTED)
+    note_candidates(call, square, winners, image.candidates + index, squares);
+}
+
+KERNEL(SQUARES, class_squares_float32, Call) { look_at_squares<float>(call); }
+KERNEL(SQUARES, class_squares_float16, Call) { look_at_squares<Half>(call); }
+
+__device__ inline float blended(float from, float to, float fraction) {
+  return from + (to - from) * fraction;
+}
+
+// The first class with the highest logit at one pixel, of all classes.
+template <typename T>
+__device__ inline int interpolated(const Call& call, const Square<T>& square, float across,
+                                   float down) {
   float best = 0.0f;
   int label = 0;
   for (int class_id = 0; class_id < call.classes; ++class_id) {
-    const float upper_left = number(upper[x.lower]), upper_right = number(upper[x.upper]);
-    const float lower_left = number(lower[x.lower]), lower_right = number(lower[x.upper]);
-    const float above = upper_left + (upper_right - upper_left) * x.fraction;
-    const float below = lower_left + (lower_right - lower_left) * x.fraction;
-    const float value = (below - above) * y.fraction + above;
+    const Corners logits = square.corners(class_id);
+    const float above = blended(logits.values[0], logits.values[1], across);
+    const float value = blended(above, blended(logits.values[2], logits.values[3], across), down);
     if (value != value) return UNLABELLED;
     if (class_id == 0 || value > best) {
       best = value;
       label = class_id;
     }
-    upper += plane;
-    lower += plane;
   }
   return label;
 }
 
-// Between four cells of one class that class wins; only where they differ is there work to do.
+// The same at SPAN pixels below each other, of the candidates, all of whose values are finite.
+template <typename T>
+__device__ inline void contest(const Call& call, const Square<T>& square,
+                               const unsigned int* candidates, int squares, float across,
+                               const Place* down, int* labels) {
+  float best[SPAN];
+  for (int i = 0; i < SPAN; ++i) {
+    best[i] = -3.402823466e38f;
+    labels[i] = 0;
+  }
+  for (int begin = 0; begin < call.classes; begin += 32) {
+    unsigned int left = candidates[(long long)(begin >> 5) * squares];
+    for (; left; left &= left - 1) {
+      const int class_id = begin + __ffs((int)left) - 1;
+      const Corners logits = square.corners(class_id);
+      const float above = blended(logits.values[0], logits.values[1], across);
+      const float slope = blended(logits.values[2], logits.values[3], across) - above;
+      for (int i = 0; i < SPAN; ++i) {
+        const float value = slope * down[i].fraction + above;
+        if (value > best[i]) {
+          best[i] = value;
+          labels[i] = class_id;
+        }
+      }
+    }
+  }
+}
+
+// What the pixels of a tile lie between; rows beyond the image repeat the last one.
+struct Places {
+  Place across[COLUMNS];
+  Place down[ROWS + SPAN];
+};
+
 template <typename T>
 struct FromLogits {
-  __device__ static int id_at(const Call& call, const Image& image, const Place& x,
-                              const Place& y) {
-    const int width = image.grid.x.cells;
-    const unsigned char* upper = image.labels + (long long)y.lower * width;
-    const unsigned char* lower = image.labels + (long long)y.upper * width;
-    const int label = upper[x.lower], right = upper[x.upper];
-    const int below = lower[x.lower], across = lower[x.upper];
-    if (label == right && label == below && label == across) return admitted(call, label);
-    if (greatest(greatest(label, right), greatest(below, across)) == UNLABELLED)
-      return UNLABELLED;
-    return admitted(call, interpolated<T>(call, image, x, y));
+  // The classes of `count` pixels, at most GROUP, below each other from row `first` of the tile on.
+  __device__ static void classes(const Call& call, const Image& image, const Place& x,
+                                 const Place* down, int count, unsigned char* out) {
+    const int squares = squares_of(image.grid), width = squares_across(image.grid);
+    int labels[SPAN];
+    for (int begin = 0, end; begin < count; begin = end) {
+      const int row = down[begin].lower, index = row * width + x.lower;
+      for (end = begin + 1; end < least(count, begin + SPAN) && down[end].lower == row;) ++end;
+      const int label = image.labels[index];
+      const Square<T> square(image, x.lower, row);
+      if (label == CONTESTED) {
+        contest(call, square, image.candidates + index, squares, x.fraction, down + begin, labels);
+      } else {
+        for (int i = 0; i < SPAN; ++i) labels[i] = label;
+        if (label == WILD)
+          for (int i = begin; i < end; ++i)
+            labels[i - begin] = interpolated(call, square, x.fraction, down[i].fraction);
+      }
+      for (int i = 0; i < SPAN; ++i)
+        if (begin + i < end)
+          out[(begin + i) * COLUMNS] = (unsigned char)admitted(call, labels[i]);
+    }
   }
 };
 
 template <typename Id>
 struct FromIds {
-  __device__ static int id_at(const Call& call, const Image& image, const Place& x,
-                              const Place& y) {
-    const Id* ids = (const Id*)image.cells;
-    const long long id = (long long)ids[(long long)y.nearest * image.grid.x.cells + x.nearest];
-    return admitted(call, id >= 0 && id < UNLABELLED ? (int)id : UNLABELLED);
+  __device__ static void classes(const Call& call, const Image& image, const Place& x,
+                                 const Place* down, int count, unsigned char* out) {
+    const Id* ids = (const Id*)image.cells + x.nearest;
+    for (int i = 0; i < count; ++i) {
+      const long long id = (long long)ids[(long long)down[i].nearest * image.grid.x.cells];
+      const int known = id >= 0 && id < UNLABELLED ? (int)id : UNLABELLED;
+      out[i * COLUMNS] = (unsigned char)admitted(call, known);
+    }
   }
 };
 
-__device__ inline void write_four(unsigned char* out, const int* bytes) {
-  *(unsigned int*)out = bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (unsigned int)bytes[3] << 24;
+// Copies rows of a tile, whose bytes lie together, to an image.
+__device__ inline void write_rows(unsigned char* out, long long step, const unsigned int* tile,
+                                  int tile_words, int bytes, int rows, bool aligned) {
+  const int across = aligned ? bytes / 4 : bytes;
+  for (int i = threadIdx.x; i < across * rows; i += THREADS) {
+    const int row = i / across, place = i % across;
+    const unsigned int* from = tile + row * tile_words;
+    unsigned char* to = out + row * step;
+    if (aligned)
+      ((unsigned int*)to)[place] = from[place];
+    else
+      to[place] = (unsigned char)(from[place >> 2] >> 8 * (place & 3));
+  }
 }
 
-__device__ inline void write_colours(unsigned char* out, const unsigned char* palette,
-                                     const int* ids, int count, bool aligned) {
-  int levels[12];
-  for (int i = 0; i < count; ++i)
-    for (int channel = 0; channel < 3; ++channel)
-      levels[3 * i + channel] = palette[3 * ids[i] + channel];
-  if (aligned) {
-    for (int i = 0; i < 12; i += 4) write_four(out + i, levels + i);
-    return;
+struct Tile {
+  unsigned int ids[ROWS][COLUMNS / 4];  // four in a word
+  unsigned int colours[ROWS][COLUMNS * 3 / 4];
+  unsigned int palette[256];  // red in the lowest byte
+};
+
+// Four pixels are three words.
+__device__ inline void colour(Tile& tile) {
+  for (int i = threadIdx.x; i < ROWS * COLUMNS / 4; i += THREADS) {
+    const int row = i / (COLUMNS / 4), place = i % (COLUMNS / 4);
+    const unsigned int ids = tile.ids[row][place];
+    const unsigned int a = tile.palette[ids & 255], b = tile.palette[ids >> 8 & 255];
+    const unsigned int c = tile.palette[ids >> 16 & 255], d = tile.palette[ids >> 24];
+    unsigned int* out = &tile.colours[row][3 * place];
+    out[0] = a | b << 24;
+    out[1] = b >> 8 | c << 16;
+    out[2] = c >> 16 | d << 8;
   }
-  for (int i = 0; i < 3 * count; ++i) out[i] = (unsigned char)levels[i];
 }
 
 template <typename Source>
 __device__ inline void class_map(const Call& call) {
-  __shared__ unsigned char palette[768];
+  __shared__ Tile tile;
+  __shared__ Places places;
   const Image& image = call.images[blockIdx.z];
   const int width = image.grid.x.pixels, height = image.grid.y.pixels;
-  if ((int)blockIdx.x * COLUMNS >= width || (int)blockIdx.y * ROWS >= height) return;
+  const int x0 = blockIdx.x * COLUMNS, y0 = blockIdx.y * ROWS;
+  if (x0 >= width || y0 >= height) return;
+  const int columns = least(COLUMNS, width - x0), rows = least(ROWS, height - y0);
+  const Place* read = image.grid.places;
+  const int thread = threadIdx.x;
+  if (thread < COLUMNS)
+    places.across[thread] = read[least(x0 + thread, width - 1)];
+  else if (thread < COLUMNS + ROWS + SPAN)
+    places.down[thread - COLUMNS] = read[width + least(y0 + thread - COLUMNS, height - 1)];
   if (image.colours)
-    for (int i = threadIdx.x; i < 768; i += THREADS) palette[i] = call.palette[i];
+    tile.palette[thread] = call.palette[3 * thread] | call.palette[3 * thread + 1] << 8 |
+                           call.palette[3 * thread + 2] << 16;
   __syncthreads();
-  const int x = blockIdx.x * COLUMNS + threadIdx.x % (COLUMNS / 4) * 4;
-  const int y = blockIdx.y * ROWS + threadIdx.x / (COLUMNS / 4);
-  if (x >= width || y >= height) return;
-  const Place row = image.grid.places[width + y];
-  const int count = least(4, width - x);
+  const int column = thread % COLUMNS, first = thread / COLUMNS * GROUP;
+  if (column < columns && first < rows)
+    Source::classes(call, image, places.across[column], places.down + first,
+                    least(GROUP, rows - first),
+                    (unsigned char*)tile.ids + first * COLUMNS + column);
+  __syncthreads();
+  const long long pixel = (long long)y0 * width + x0;
   const bool aligned = (width & 3) == 0;
-  int ids[4];
-  for (int i = 0; i < count; ++i)
-    ids[i] = Source::id_at(call, image, image.grid.places[x + i], row);
-  const long long pixel = (long long)y * width + x;
-  if (aligned)
-    write_four(image.ids + pixel, ids);
-  else
-    for (int i = 0; i < count; ++i) image.ids[pixel + i] = (unsigned char)ids[i];
-  if (image.colours) write_colours(image.colours + 3 * pixel, palette, ids, count, aligned);
+  write_rows(image.ids + pixel, width, tile.ids[0], COLUMNS / 4, columns, rows, aligned);
+  if (!image.colours) return;
+  colour(tile);
+  __syncthreads();
+  write_rows(image.colours + 3 * pixel, 3LL * width, tile.colours[0], COLUMNS * 3 / 4,
+             3 * columns, rows, aligned);
 }
 
 KERNEL(THREADS, class_map_float32, Call) { class_map<FromLogits<float>>(call); }

@@ -27,9 +27,12 @@ ID_TYPES = ('int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64')
 TYPES = (*LOGIT_TYPES, *ID_TYPES)
 
 _THREADS = 256
-_COLUMNS, _ROWS = 128, 8
+_COLUMNS, _ROWS = 64, 32
+_SQUARES = 64
+"""Threads of a block that looks at squares of logits."""
 
-_IMAGE = struct({'grid': GRID, **dict.fromkeys(('cells', 'labels', 'ids', 'colours'), np.uint64)})
+_ADDRESSES = ('cells', 'labels', 'candidates', 'ids', 'colours')
+_IMAGE = struct({'grid': GRID, **dict.fromkeys(_ADDRESSES, np.uint64)})
 CALL = struct(
     {
         'palette': np.uint64,
@@ -58,6 +61,11 @@ class GridLayout:
     def cells(self) -> int:
         """Of one image."""
         return self.size[0] * self.size[1]
+
+    @property
+    def squares(self) -> int:
+        """Between the centres of four neighbouring cells of one image; see class_map.cu."""
+        return max(self.size[0] - 1, 1) * max(self.size[1] - 1, 1)
 
     @property
     def are_ids(self) -> bool:
@@ -100,7 +108,16 @@ class ClassMapKernels:
         return sum(self._image_scratch(letterbox) for letterbox in letterboxes)
 
     def _image_scratch(self, letterbox: Letterbox) -> int:
-        return aligned(places_bytes(letterbox)) + aligned(self.layout.cells)
+        return aligned(places_bytes(letterbox)) + self._labels_bytes + self._candidates_bytes
+
+    @property
+    def _labels_bytes(self) -> int:
+        return 0 if self.layout.are_ids else aligned(2 * self.layout.squares)
+
+    @property
+    def _candidates_bytes(self) -> int:
+        words = blocks(self.layout.classes, 32)
+        return 0 if self.layout.are_ids else aligned(4 * words * self.layout.squares)
 
     def enqueue(
         self,
@@ -140,22 +157,23 @@ class ClassMapKernels:
                 tuple(ids[part]),
                 tuple(colours[part]),
             )
-            for name, grid in self._launches(some):
+            for name, grid, threads in self._launches(some):
                 self._launcher.launch(
-                    'class_map', f'class_{name}', grid, (_THREADS, 1, 1), call, stream
+                    'class_map', f'class_{name}', grid, (threads, 1, 1), call, stream
                 )
             scratch += self.scratch_bytes(some)
 
-    def _launches(self, letterboxes: Sequence[Letterbox]) -> list[tuple[str, Extent]]:
+    def _launches(self, letterboxes: Sequence[Letterbox]) -> list[tuple[str, Extent, int]]:
         batch, dtype = len(letterboxes), self.layout.dtype
         widest = max(letterbox.source[0] for letterbox in letterboxes)
         highest = max(letterbox.source[1] for letterbox in letterboxes)
         longest = max(sum(letterbox.source) for letterbox in letterboxes)
         pixels = (blocks(widest, _COLUMNS), blocks(highest, _ROWS), batch)
-        launches: list[tuple[str, Extent]] = [('axes', (blocks(longest, _THREADS), batch, 1))]
-        if not self.layout.are_ids:
-            launches.append((f'labels_{dtype}', (blocks(self.layout.cells, _THREADS), batch, 1)))
-        return [*launches, (f'map_{dtype}', pixels)]
+        last = f'map_{dtype}', pixels, _THREADS
+        if self.layout.are_ids:
+            return [('axes', (blocks(longest, _THREADS), batch, 1), _THREADS), last]
+        work = blocks(self.layout.squares + longest, _SQUARES)
+        return [(f'squares_{dtype}', (work, batch, 1), _SQUARES), last]
 
     def _fresh_call(
         self,
@@ -176,6 +194,7 @@ class ClassMapKernels:
             fill_grid(record['grid'], letterbox, layout.size, scratch)
             labels = scratch + aligned(places_bytes(letterbox))
             fill(record, {'cells': cells + i * layout.image_bytes, 'labels': labels})
+            record['candidates'] = labels + self._labels_bytes
             fill(record, {'ids': ids[i], 'colours': colours[i]})
             scratch += self._image_scratch(letterbox)
         return call
