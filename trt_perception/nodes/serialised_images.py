@@ -44,20 +44,19 @@ def read_image(message: NDArray[np.uint8]) -> SerialisedImage:
         FrameError: the bytes are none, are damaged or end too early.
     """
     cdr = _Cdr(message)
-    sec, nanosec = cdr.numbers('iI', 8)
+    sec, nanosec = cdr.numbers('iI')
     frame_id = cdr.text()
-    height, width = cdr.numbers('II', 8)
+    height, width = cdr.numbers('II')
     encoding = cdr.text()
-    (big_endian,) = cdr.numbers('B', 1)
-    cdr.align()
-    step, size = cdr.numbers('II', 8)
+    big_endian = bool(cdr.rest(1)[0])
+    step, size = cdr.numbers('II')
     frame = Frame(
         cdr.rest(size),
         height,
         width,
         step,
         encoding,
-        bool(big_endian),
+        big_endian,
         sec * _NS + nanosec,
         frame_id,
     )
@@ -79,20 +78,15 @@ class _Cdr:
             )
         self._order = _ORDERS[kind]
 
-    def numbers(self, codes: str, size: int) -> tuple[int, ...]:
-        """As many as there are codes of `struct`, `size` bytes in all."""
-        return struct.unpack(self._order + codes, self.rest(size))
-
-    def align(self) -> None:
-        """Go on where a number of four bytes may begin."""
+    def numbers(self, codes: str) -> tuple[int, ...]:
+        """As many numbers of four bytes each as there are codes of `struct`."""
         self._at += -self._at % 4
+        return struct.unpack(self._order + codes, self.rest(4 * len(codes)))
 
     def text(self) -> str:
         """A string, as rclpy shows it: up to a zero, and with signs for what is not UTF-8."""
-        (size,) = self.numbers('I', 4)
-        text = self.rest(size).tobytes().partition(b'\0')[0]
-        self.align()
-        return text.decode(errors='replace')
+        (size,) = self.numbers('I')
+        return self.rest(size).tobytes().partition(b'\0')[0].decode(errors='replace')
 
     def rest(self, size: int) -> NDArray[np.uint8]:
         """So many bytes from here on, and go on behind them."""
