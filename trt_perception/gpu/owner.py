@@ -16,8 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from trt_perception.closing import Closing
 from trt_perception.errors import (
@@ -50,8 +49,7 @@ _END_S = 10.0
 """Seconds that the thread has to finish what it works on."""
 
 
-@dataclass(frozen=True)
-class _Task:
+class _Task(NamedTuple):
     work: Work[Any]
     future: Future[Any]
 

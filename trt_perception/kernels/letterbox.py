@@ -149,6 +149,7 @@ class LetterboxKernel:
         self._kernel = f'letterbox_{self._dtype}'  # NumPy takes long to name a type
         self._levels = launcher.keep(_levels(spec, self._dtype))
         self._call = lru_cache(maxsize=16)(self._fresh_call)
+        self._placement = lru_cache(maxsize=64)(self.placement)
 
     def enqueue(self, images: Sequence[DeviceImage], tensor: int, stream: Any) -> list[Letterbox]:
         """Write the network's input for a batch.
@@ -173,7 +174,7 @@ class LetterboxKernel:
             self._launcher.launch(
                 'letterbox', self._kernel, grid, (_COLUMNS, _ROWS, 1), call, stream
             )
-        return [self.placement((image.width, image.height)) for image in images]
+        return [self._placement((image.width, image.height)) for image in images]
 
     def placement(self, source: tuple[int, int]) -> Letterbox:
         """Where an image of `source` (width, height) is placed."""

@@ -40,7 +40,7 @@ from trt_perception.preprocessing.colour import check_frame, to_bgr
 from trt_perception.preprocessing.letterbox import Letterbox, Size
 from trt_perception.results import DecodeSettings
 from trt_perception.runtime.device_network import DeviceNetwork
-from trt_perception.runtime.device_protocol import Profiled, Shapes, shape_key
+from trt_perception.runtime.device_protocol import Profiled, Shapes
 from trt_perception.runtime.layer_times import LayerTime
 from trt_perception.runtime.selection import BackendChoice
 
@@ -311,16 +311,23 @@ class DevicePipeline(PerceptionPipeline):
 
         return self._network.owner.call(profile)
 
-    def start_trace(self) -> None:
-        """From now on note when the GPU does what."""
+    def start_trace(self, place: str = '', beside: Trace | None = None) -> Trace:
+        """From now on note when the GPU does what.
 
-        def begin(gpu: Gpu) -> None:
+        Args:
+            place: what comes before the name of each lane.
+            beside: the trace of another pipeline, where times begin as there.
+        """
+
+        def begin(gpu: Gpu) -> Trace:
             origin = gpu.event()
             origin.record(self._network.stream)
             origin.synchronize()
-            self._trace = Trace(origin)
+            return Trace(origin, place)
 
-        self._network.owner.call(begin)
+        trace = self._network.owner.call(begin) if beside is None else beside.beside(place)
+        self._trace = trace
+        return trace
 
     def stop_trace(self) -> list[Span]:
         """What was noted since `start_trace`."""
@@ -340,6 +347,7 @@ class DevicePipeline(PerceptionPipeline):
         self._streams = Streams(gpu, self._network.stream, apart=self._copies_apart)
         self._decoders: dict[object, DeviceDecoder] = {}
         self._image = self.runtime.inputs[0].name
+        self._shapes: dict[int, Shapes] = {}
         self._rows_at: tuple[object, ...] = ()
         self._stages = self._make_stages(gpu)
         try:
@@ -390,25 +398,33 @@ class DevicePipeline(PerceptionPipeline):
     def _place(self, gpu: Gpu, batch: int) -> tuple[Shapes, dict[str, int]]:
         """Shapes and addresses of the network's tensors; its constant inputs are filled."""
         shapes, tensors = self._network.place(self._input_shapes(batch))
-        place = (batch, *(tensors[name] for name in self._rows))
-        if self._rows and place != self._rows_at:
-            gpu.driver.Context.synchronize()  # a batch under way still reads what was there
-            for name, row in self._rows.items():
-                gpu.driver.memcpy_htod(tensors[name], np.repeat(row, batch, axis=0))
-            self._rows_at = place
+        if self._rows:
+            self._fill_rows(gpu, batch, tensors)
         return shapes, tensors
 
+    def _fill_rows(self, gpu: Gpu, batch: int, tensors: dict[str, int]) -> None:
+        place = (batch, *(tensors[name] for name in self._rows))
+        if place == self._rows_at:
+            return
+        gpu.driver.Context.synchronize()  # a batch under way still reads what was there
+        for name, row in self._rows.items():
+            gpu.driver.memcpy_htod(tensors[name], np.repeat(row, batch, axis=0))
+        self._rows_at = place
+
     def _input_shapes(self, batch: int) -> Shapes:
-        width, height = self.spec.input.size
-        rows = {name: (batch, *row.shape[1:]) for name, row in self._rows.items()}
-        return {self._image: (batch, 3, height, width), **rows}
+        """The same object for the same batch; see `DeviceNetwork.place`."""
+        if batch not in self._shapes:
+            width, height = self.spec.input.size
+            rows = {name: (batch, *row.shape[1:]) for name, row in self._rows.items()}
+            self._shapes[batch] = {self._image: (batch, 3, height, width), **rows}
+        return self._shapes[batch]
 
     def _decoder_of(
         self, gpu: Gpu, shapes: Shapes, settings: DecodeSettings, *, pictures: bool
     ) -> DeviceDecoder:
         """What decodes outputs of these shapes: a kernel if there is one, else the CPU."""
         by_kernel = settings.max_detections <= MOST_DETECTIONS
-        key = shape_key(shapes), by_kernel, pictures
+        key = shapes[self._image][0], by_kernel, pictures
         decoder = self._decoders.get(key)
         if decoder is None:
             outputs = self._network.outputs

@@ -21,6 +21,9 @@ from trt_perception.pipeline.batch_entry import BatchEntry, Entries, FrameForm
 _WORTH_LENDING = 1 << 18
 """Bytes from which on lending memory costs less than a copy."""
 
+_MOST_GUESSED = 1 << 22
+"""Bytes of each further part of the results that are copied before it is known to be needed."""
+
 _NOTHING: NDArray[np.uint8] = np.empty(0, np.uint8)
 
 
@@ -78,6 +81,8 @@ class Slot:
         self._frames = frames
         self._entries = entries
         self._number = number
+        self._guess_of = 0
+        self._guess: list[slice] = []
         self.entering, self.entered = gpu.event(), gpu.event()
         self.began, self.prepared = gpu.event(), gpu.event()
         self.inferred, self.decoded = gpu.event(), gpu.event()
@@ -139,17 +144,30 @@ class Slot:
         if host is None:
             host = self._buffers.pinned(f'results, slot {self._number}', nbytes)
         self.leaving.record(stream)
-        self._driver.memcpy_dtoh_async(host[:head], self.result(nbytes), stream)
+        device = self.result(nbytes)
+        self._driver.memcpy_dtoh_async(host[:head], device, stream)
+        if self._guess_of != nbytes:
+            self._guess = []
+        for part in self._guess:
+            self._driver.memcpy_dtoh_async(host[part], device + part.start, stream)
         self.done.record(stream)
         return host
 
     def copy_rest(self, host: NDArray[np.uint8], parts: Sequence[slice], stream: Stream) -> None:
-        """Copy further parts of the results, and wait for them."""
-        device = self.result(len(host))
-        for part in parts:
-            if host[part].size:
-                self._driver.memcpy_dtoh_async(host[part], device + part.start, stream)
-        if parts:
+        """Copy further parts of the results, and wait for them.
+
+        As much as the batch before had of them is there already: a second way to the GPU and
+        back takes longer than most of what it brings.
+        """
+        there = {guess.start: guess.stop for guess in self._guess}
+        lacking = [slice(there.get(part.start, part.start), part.stop) for part in parts]
+        lacking = [part for part in lacking if part.stop > part.start]
+        for part in lacking:
+            address = self.result(len(host)) + part.start
+            self._driver.memcpy_dtoh_async(host[part], address, stream)
+        self._guess_of = len(host)
+        self._guess = [_some_more(part, len(host)) for part in parts]
+        if lacking:
             self.done.record(stream)
             self.done.synchronize()
 
@@ -174,6 +192,12 @@ class Slot:
         trace.add('compute', 'infer', self.batch, self.prepared, self.inferred)
         trace.add('compute', 'decode', self.batch, self.inferred, self.decoded)
         trace.add('copy out', 'copy out', self.batch, self.leaving, self.done)
+
+
+def _some_more(part: slice, end: int) -> slice:
+    """What may be worth copying of a part whose length was this one in the batch before."""
+    length = (part.stop - part.start) * 5 // 4
+    return slice(part.start, min(part.start + min(length, _MOST_GUESSED), end))
 
 
 def _flat(frame: Frame, size: int) -> NDArray[np.uint8]:
