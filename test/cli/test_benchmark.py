@@ -47,6 +47,19 @@ def test_a_trace_needs_a_gpu(model, tmp_path, capsys):
     assert not (tmp_path / 'trace.json').exists()
 
 
+@pytest.mark.parametrize(
+    ('words', 'text'),
+    [
+        (('--contexts', '--cameras', '2'), '--contexts needs a GPU, but the frames are on the CPU'),
+        (('--contexts',), 'give --cameras N, too'),
+        (('--concurrent', '--cameras', '2'), 'give --contexts, too'),
+    ],
+)
+def test_contexts_are_for_several_cameras_on_a_gpu(model, capsys, words, text):
+    assert run(model, *words) == 2
+    assert text in capsys.readouterr().err
+
+
 def test_an_unknown_model_is_refused(tmp_path, capsys):
     assert run(tmp_path / 'gone.yaml') == 2
     assert 'gone.yaml' in capsys.readouterr().err

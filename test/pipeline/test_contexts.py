@@ -1,6 +1,7 @@
 """Several cameras on one network that takes one image, on a stand-in for the GPU."""
 
 import gc
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -346,12 +347,28 @@ def test_the_network_alone_is_timed_for_as_many_images(pipeline):
     assert all(time > 0 for time in times)
 
 
+def test_a_trace_has_lanes_for_every_context_and_one_beginning(pipeline):
+    pipeline.start_trace()
+    pipeline.process([grey()] * CAMERAS)
+    spans = pipeline.stop_trace()
+    parts = ('copy in', 'compute', 'copy out')
+    lanes = {f'context {number}, {part}' for number in range(CAMERAS) for part in parts}
+    assert {span.lane for span in spans} == lanes
+    computed = sorted((s.start_ms, s.end_ms) for s in spans if s.lane.endswith('compute'))
+    assert computed[0][0] >= 0
+    for (_, end), (start, _) in itertools.pairwise(computed):
+        assert end <= start, 'one after the other, in one stream'
+    assert pipeline.stop_trace() == []
+
+
 def test_streams_and_events_go_in_the_owners_thread(driver, model):
     gc.collect()
     gc.disable()
     try:
         pipeline, _ = opened(driver, model)
+        pipeline.start_trace()
         pipeline.process([grey()] * CAMERAS)
+        pipeline.stop_trace()
         pipeline.close()
         assert driver.freed_in <= {driver.owner_thread}
         assert driver.left()['streams and events'] == 0

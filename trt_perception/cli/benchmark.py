@@ -40,6 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--cameras', type=whole, default=1, metavar='N', help='frames in a batch; default 1'
     )
     parser.add_argument(
+        '--contexts',
+        action='store_true',
+        help='an execution context of the network for each camera, on a GPU, in place of batches',
+    )
+    parser.add_argument(
+        '--concurrent',
+        action='store_true',
+        help="with --contexts: TensorRT's may run at the same time, with scratch memory each",
+    )
+    parser.add_argument(
         '--count', type=whole, default=200, metavar='N', help='batches; default %(default)s'
     )
     parser.add_argument(
@@ -72,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     from trt_perception.pipeline.perception import GpuUse
 
+    _check_contexts(arguments)
     frames = _frames(arguments)
     overlap = arguments.throughput or arguments.trace is not None
     pipeline = open_built_pipeline(
@@ -79,11 +90,19 @@ def run(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         precision=arguments.precision,
         threads=arguments.threads,
-        gpu_use=GpuUse(overlap=overlap),
+        max_batch=1 if arguments.contexts else max(arguments.cameras, 1),
+        gpu_use=GpuUse(
+            overlap=overlap,
+            cameras=arguments.cameras,
+            context_each=arguments.contexts,
+            concurrent=arguments.concurrent,
+        ),
     )
     try:
+        if arguments.contexts:
+            _check_on_gpu(pipeline, '--contexts')
         if arguments.trace is not None:
-            _check_traceable(pipeline)
+            _check_on_gpu(pipeline, '--trace')
         pipeline.pictures = arguments.pictures
         batch, count = arguments.cameras, arguments.count
         timing = time_frames(pipeline, frames, batch=batch, count=count)
@@ -157,13 +176,23 @@ def _frames(arguments: argparse.Namespace) -> list[Frame]:
     return frames
 
 
-def _check_traceable(pipeline: PerceptionPipeline) -> None:
+def _check_contexts(arguments: argparse.Namespace) -> None:
     from trt_perception.errors import ParameterError
+
+    if arguments.concurrent and not arguments.contexts:
+        raise ParameterError('--concurrent is about contexts: give --contexts, too')
+    if arguments.contexts and arguments.cameras < 2:
+        raise ParameterError('--contexts is for several cameras: give --cameras N, too')
+
+
+def _check_on_gpu(pipeline: PerceptionPipeline, option: str) -> None:
+    from trt_perception.errors import ParameterError
+    from trt_perception.pipeline.contexts import ContextsPipeline
     from trt_perception.pipeline.device_perception import DevicePipeline
 
-    if not isinstance(pipeline, DevicePipeline):
+    if not isinstance(pipeline, (DevicePipeline, ContextsPipeline)):
         raise ParameterError(
-            f'--trace shows a GPU, but the frames are on the CPU: {pipeline.choice.reason}'
+            f'{option} needs a GPU, but the frames are on the CPU: {pipeline.choice.reason}'
         )
 
 
@@ -174,9 +203,10 @@ def _trace(
 
     from trt_perception.evaluation.frame_timing import in_turn
     from trt_perception.gpu.trace import write_trace
+    from trt_perception.pipeline.contexts import ContextsPipeline
     from trt_perception.pipeline.device_perception import DevicePipeline
 
-    assert isinstance(pipeline, DevicePipeline)
+    assert isinstance(pipeline, (DevicePipeline, ContextsPipeline))
     pipeline.start_trace()
     for _ in pipeline.process_all(itertools.islice(in_turn(frames, batch), count)):
         pass

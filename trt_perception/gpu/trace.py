@@ -37,15 +37,25 @@ class Span:
 class Trace:
     """Collects spans. Events are read in the GPU owner's thread."""
 
-    def __init__(self, origin: Event) -> None:
-        """Begin with an event that has happened."""
+    def __init__(self, origin: Event, place: str = '') -> None:
+        """Begin.
+
+        Args:
+            origin: an event that has happened, where times begin.
+            place: what comes before the name of each lane.
+        """
         self._origin = origin
+        self._place = place
         self.spans: list[Span] = []
+
+    def beside(self, place: str) -> Trace:
+        """Another one with the same origin, for work in another place."""
+        return Trace(self._origin, place)
 
     def add(self, lane: str, name: str, batch: int, start: Event, end: Event) -> None:
         """Note work between two events that have happened."""
         begun, ended = (event.time_since(self._origin) for event in (start, end))
-        self.spans.append(Span(lane, name, batch, begun, ended))
+        self.spans.append(Span(self._place + lane, name, batch, begun, ended))
 
     def release(self) -> None:
         """Let the event go, in the owner's thread; the spans stay."""

@@ -78,6 +78,7 @@ class ModelOpening:
         """Open one variant."""
         wanted = self._node.parameters
         cameras = max(1, len(wanted.cameras))
+        at_once = min(wanted.max_batch or cameras, cameras)
         pipeline = open_built_pipeline(
             name.model,
             backend=wanted.backend,
@@ -85,8 +86,8 @@ class ModelOpening:
             fallback=wanted.fallback_precision,
             threads=wanted.threads or None,
             watch=self.watch(),
-            max_batch=min(wanted.max_batch or cameras, cameras),
-            gpu_use=GpuUse(cpu_fallback=wanted.cpu_fallback),
+            max_batch=at_once,
+            gpu_use=GpuUse(cpu_fallback=wanted.cpu_fallback, cameras=at_once),
         )
         self._on_cpu = pipeline.runtime.backend.endswith('-cpu')
         return pipeline

@@ -130,7 +130,7 @@ class PerceptionLoop:
             except FrameError as error:
                 self._failed(camera, error)
         self._pipeline.pictures = any(c.outputs.wants_pictures for c, _, _ in usable)
-        outcomes = self._pipeline.process_each([frame for _, _, frame in usable])
+        outcomes = self._pipeline.process_in_turn([frame for _, _, frame in usable])
         for (camera, arrival, _), outcome in zip(usable, outcomes, strict=True):
             if isinstance(outcome, Exception):  # raised here, it would keep its frame in a circle
                 self._failed(camera, outcome)

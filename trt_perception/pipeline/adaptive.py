@@ -128,6 +128,10 @@ class AdaptivePipeline:
         """See `PerceptionPipeline.process_each`."""
         return self.variant.pipeline.process_each(frames)
 
+    def process_in_turn(self, frames: Sequence[Frame]) -> Iterator[Perceived | PerceptionError]:
+        """See `PerceptionPipeline.process_in_turn`."""
+        return self.variant.pipeline.process_in_turn(frames)
+
     def process(self, frames: Sequence[Frame]) -> list[Perceived]:
         """See `PerceptionPipeline.process`."""
         return self.variant.pipeline.process(frames)

@@ -18,6 +18,7 @@ from trt_perception.errors import (
 )
 from trt_perception.frames import Frame
 from trt_perception.gpu.memory import MemoryUse
+from trt_perception.gpu.trace import Span
 from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 
@@ -111,6 +112,17 @@ class ContextsPipeline(PerceptionPipeline):
     def network_times(self, batch: int, count: int) -> list[float]:
         """Milliseconds of the network alone, for so many images one after the other."""
         return self.contexts[0].network_times(1, count, runs=batch)
+
+    def start_trace(self) -> None:
+        """See `DevicePipeline.start_trace`; each context has lanes of its own."""
+        first, *others = self.contexts
+        trace = first.start_trace('context 0, ')
+        for number, context in enumerate(others, 1):
+            context.start_trace(f'context {number}, ', trace)
+
+    def stop_trace(self) -> list[Span]:
+        """What was noted since `start_trace`."""
+        return [span for context in self.contexts for span in context.stop_trace()]
 
     def _begin(self, frames: Sequence[Frame]) -> list[Begun | FrameError]:
         """Hand every frame to a context: to the one that lent its memory, if it is free."""
