@@ -21,8 +21,13 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from trt_perception.nodes.messages import DetectionMessages, image_message, pixel_bytes, poses_of
-from trt_perception.nodes.messages import track_names as names_of_tracks
+from trt_perception.nodes.messages import (
+    DetectionMessages,
+    image_message,
+    pixel_bytes,
+    poses_of,
+    track_names,
+)
 from trt_perception.results import Detections
 
 _LITTLE_ENDIAN = b'\x00\x01\x00\x00'
@@ -31,29 +36,36 @@ _COVARIANCE = 36 * 8
 
 
 class _Layout:
-    """A struct format with CDR's alignment, for what begins at an offset in the message."""
+    """A struct format with CDR's alignment, for what begins at an offset in the message.
+
+    Attributes:
+        end: offset behind what there is so far.
+    """
 
     def __init__(self, offset: int) -> None:
-        self._begin = self._at = offset
+        self.end = offset
         self._format = '<'
 
     def number(self, code: str, size: int) -> _Layout:
-        padding = -self._at % size
+        padding = -self.end % size
         self._format += f'{padding}x{code}'
-        self._at += padding + size
+        self.end += padding + size
         return self
 
     def zeros(self, size: int) -> _Layout:
         self._format += f'{size}x'
-        self._at += size
+        self.end += size
+        return self
+
+    def raw(self, size: int) -> _Layout:
+        """So many bytes that are written already."""
+        self._format += f'{size}s'
+        self.end += size
         return self
 
     def text(self, length: int) -> _Layout:
         """A string of so many bytes, its final zero included."""
-        self.number('I', 4)
-        self._format += f'{length}s'
-        self._at += length
-        return self
+        return self.number('I', 4).raw(length)
 
     def header(self, length: int) -> _Layout:
         return self.number('i', 4).number('I', 4).text(length)
@@ -63,13 +75,27 @@ class _Layout:
 
 
 @lru_cache(maxsize=4096)
-def _detection_layout(offset: int, frame_id: int, class_id: int, track: int) -> struct.Struct:
-    """Of a Detection2D with one result; texts by their lengths, `offset` below 8."""
-    layout = _Layout(offset).header(frame_id).number('I', 4).text(class_id).number('d', 8)
-    layout.zeros(_ALL_BUT_W).number('d', 8).zeros(_COVARIANCE)
+def _detection_layout(
+    offset: int, frame_id: str, class_id: str, track: str
+) -> tuple[struct.Struct, bytes, bytes]:
+    """How a Detection2D with one result is written that begins at `offset`, which is below 8.
+
+    Returns:
+        The layout of stamp, texts, score, w, pose and track; the texts of frame and class, and
+        that of the track, as they are in each such message.
+    """
+    frame, name, track_id = _text(frame_id), _text(class_id), _text(track)
+    layout = _Layout(offset).number('i', 4).number('I', 4)
+    texts = _Layout(layout.end).text(len(frame)).number('I', 4).text(len(name)).made()
+    layout.raw(texts.size).number('d', 8).zeros(_ALL_BUT_W).number('d', 8).zeros(_COVARIANCE)
     for _ in range(5):
         layout.number('d', 8)
-    return layout.text(track).made()
+    last = _Layout(layout.end).text(len(track_id)).made()
+    return (
+        layout.raw(last.size).made(),
+        texts.pack(len(frame), frame, 1, len(name), name),
+        last.pack(len(track_id), track_id),
+    )
 
 
 class DetectionBytes:
@@ -100,31 +126,21 @@ class DetectionBytes:
 def detection_bytes(detections: Detections, class_ids: Sequence[str], header: Header) -> bytes:
     """A Detection2DArray with encapsulation; arguments as in `DetectionBytes.build`."""
     sec, nanosec = header.stamp.sec, header.stamp.nanosec
-    frame_id = _text(header.frame_id)
-    head = _Layout(0).header(len(frame_id)).number('I', 4).made()
-    parts = [
-        _LITTLE_ENDIAN,
-        head.pack(sec, nanosec, len(frame_id), frame_id, len(detections)),
-    ]
-    names = [_text(name) for name in class_ids]
+    frame_id = header.frame_id
+    frame = _text(frame_id)
+    head = _Layout(0).header(len(frame)).number('I', 4).made()
+    parts = [_LITTLE_ENDIAN, head.pack(sec, nanosec, len(frame), frame, len(detections))]
     offset = head.size
     rows = zip(
         poses_of(detections),
         detections.scores.tolist(),
         detections.class_ids.tolist(),
-        names_of_tracks(detections),
+        track_names(detections),
         strict=True,
     )
     for (x, y, width, height, theta), score, index, track in rows:
-        name, track_id = names[index], _text(track)
-        layout = _detection_layout(offset % 8, len(frame_id), len(name), len(track_id))
-        parts.append(
-            layout.pack(
-                *(sec, nanosec, len(frame_id), frame_id),
-                *(1, len(name), name, score, 1.0),
-                *(x, y, theta, width, height, len(track_id), track_id),
-            )
-        )
+        layout, texts, last = _detection_layout(offset % 8, frame_id, class_ids[index], track)
+        parts.append(layout.pack(sec, nanosec, texts, score, 1.0, x, y, theta, width, height, last))
         offset += layout.size
     return b''.join(parts)
 
