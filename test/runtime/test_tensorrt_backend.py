@@ -11,6 +11,7 @@ from stand_in_driver import StandInDriver
 from trt_perception.errors import (
     BackendUnavailableError,
     EngineFileError,
+    GpuMemoryError,
     InferenceError,
     MissingDependencyError,
     ModelFileError,
@@ -29,6 +30,7 @@ class StandInTensorRT:
 
     Attributes:
         said: calls of the execution context, in their order.
+        engines: how many were deserialised.
     """
 
     ExecutionContextAllocationStrategy = SimpleNamespace(STATIC='static', USER_MANAGED='managed')
@@ -44,6 +46,7 @@ class StandInTensorRT:
     def __init__(self, *, refuses='', output=(-1, 6), profiles=1):
         self.profiles = profiles
         self.said = []
+        self.engines = 0
         self.contexts = []
         self.refuses = refuses
         self.shapes = {'images': (-1, 3, 8, 8), 'output0': output}
@@ -66,6 +69,7 @@ class StandInTensorRT:
             self.logger.log(self.ILogger.ERROR, 'built for compute 8.7')
             return None
         names = list(self.shapes)
+        self.engines += 1
         return SimpleNamespace(
             num_io_tensors=2,
             num_optimization_profiles=self.profiles,
@@ -271,6 +275,79 @@ def test_workers_of_one_engine_share_weights_and_scratch_memory(owner):
     for worker in workers:
         owner.call(lambda gpu, w=worker: w.close())
     owner.call(lambda gpu: engine.close())
+    assert owner.driver.live == {}
+
+
+def networks_on(owner, trt, count, name='tensorrt', **options):
+    """Networks of one engine, as many as there are cameras."""
+    shared = shared_engine(b'plan', flavour(trt, name), 'fp16', **options)
+    owner.users = 0
+
+    def acquire():
+        owner.users += 1
+        return owner
+
+    first = DeviceNetwork(shared.open, acquire, shared.stream)
+    return [first, *(first.another() for _ in range(count - 1))]
+
+
+def close_all(networks):
+    for network in networks:
+        network.close()
+
+
+@pytest.mark.parametrize('name', ['tensorrt', 'tensorrt-rtx'])
+def test_cameras_share_an_engine_a_stream_and_scratch_memory(owner, name):
+    trt = StandInTensorRT()
+    networks = networks_on(owner, trt, 3, name, shared_scratch=True)
+    assert trt.engines == 1
+    assert len(trt.contexts) == 3
+    assert len(set(calls(trt, 'scratch'))) == 1
+    asked = [entry for entry in trt.said if entry in ('managed', ('context', 'managed'))]
+    assert len(asked) == 3
+    assert len(owner.driver.streams) == 1
+    assert len(owner.driver.live) == 1, 'the scratch memory'
+    for network in networks:
+        owner.call(lambda gpu, n=network: n.place(images(2)) and n.device.enqueue())
+    assert len(calls(trt, 'execute')) == 3
+    networks[0].close()
+    owner.call(lambda gpu: networks[1].device.enqueue())
+    close_all(networks)
+    assert owner.driver.live == {}
+
+
+def test_contexts_that_run_at_the_same_time_share_the_weights_only(owner):
+    trt = StandInTensorRT()
+    networks = networks_on(owner, trt, 3, concurrent=True)
+    assert trt.engines == 1
+    assert calls(trt, 'scratch') == []
+    assert calls(trt, 'context') == [('context', 'static')] * 3
+    assert len(owner.driver.streams) == 3
+    close_all(networks)
+
+
+def test_contexts_take_the_profiles_of_an_engine_in_turn(owner):
+    trt = StandInTensorRT(profiles=2)
+    networks = networks_on(owner, trt, 3, concurrent=True)
+    assert [entry[1] for entry in calls(trt, 'profile')] == [0, 1, 0]
+    close_all(networks)
+
+
+def test_no_room_for_scratch_memory_is_told_and_leaves_nothing(owner):
+    owner.driver.fail('mem_alloc', owner.driver.MemoryError('cuMemAlloc failed: out of memory'))
+    with pytest.raises(GpuMemoryError, match='scratch memory of the network'):
+        networks_on(owner, StandInTensorRT(), 1, shared_scratch=True)
+    assert owner.driver.live == {}
+
+
+def test_no_room_for_a_further_context_leaves_the_others(owner):
+    trt = StandInTensorRT()
+    [first] = networks_on(owner, trt, 1, shared_scratch=True)
+    trt.refuses = 'context'
+    with pytest.raises(BackendUnavailableError, match='execution context'):
+        first.another()
+    owner.call(lambda gpu: first.place(images(1)) and first.device.enqueue())
+    first.close()
     assert owner.driver.live == {}
 
 
