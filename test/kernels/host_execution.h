@@ -172,6 +172,7 @@ inline T atomicAnd(T* place, T value) {
 }
 
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
+inline int __popc(unsigned int bits) { return __builtin_popcount(bits); }
 inline int __float2int_rn(float value) { return (int)lrintf(value); }
 
 inline unsigned int __float_as_uint(float value) {

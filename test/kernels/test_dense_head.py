@@ -182,6 +182,15 @@ def test_the_greatest_number_of_objects(executor, most):
     assert found == [most]
 
 
+@pytest.mark.parametrize('count', [1, 2, 3, 255, 1023, 1024, 1025, 2048, 2049, 3500])
+def test_candidates_of_one_and_of_several_chunks(executor, count):
+    """Many of equal score, so that the anchor decides."""
+    layout = HeadLayout(count, 1)
+    predictions = scene(layout, share=1.0, crowd=300.0, grid=0.125)
+    predictions[:, 4] = np.maximum(predictions[:, 4], 0.125)
+    check(executor, layout, predictions, [WIDE], DecodeSettings(0.1, 0.7, 1000))
+
+
 def test_more_objects_than_there_is_room_for_are_refused(executor):
     kernels = DenseHeadKernels(executor, HeadLayout(10, 1))
     asked = DecodeSettings(max_detections=MOST_DETECTIONS + 1)

@@ -6,7 +6,8 @@
 //   head_begin     sets the counters to 0
 //   head_scores_*  best class of each anchor; those that score high enough become candidates
 //   head_cut, head_accept_*   only for networks with more anchors than may be candidates
-//   head_rank      puts the candidates in order of falling score
+//   head_sort      puts the candidates in order of falling score, CHUNK at a time
+//   head_merge     where more than CHUNK may be candidates: finds the place of each among all
 //   head_suppress  keeps the best ones, and writes the result
 //   head_extras_*  copies what the task adds beside the result
 //
@@ -19,8 +20,11 @@
 #define MOST_CLASSES 2048
 #define MOST_DETECTIONS 1024
 #define RADIX 256
-#define BLOCK 256  // boxes that are compared with each other at once
-#define PARTS 4    // threads that share the work for one of them
+#define CUTTING 1024  // threads that look for the last candidate
+#define CHUNK 1024    // candidates that are sorted at once
+#define BLOCK 256     // boxes that are compared with each other at once
+#define PARTS 4       // threads that share the work for one of them
+#define WORDS (BLOCK / 32)
 
 typedef unsigned long long Key;  // falling score, then rising anchor
 
@@ -56,8 +60,9 @@ struct Call {
   unsigned char* scratch;
   unsigned char* result;
   long long scratch_stride, result_stride;  // from one image to the next
-  long long keys, boxes, classes, sorted_keys, sorted_boxes, sorted_classes;
-  long long scored_keys, scored_classes;  // of all that score high enough, where those are cut
+  long long keys, sorted_keys;
+  long long boxes, classes;  // of each anchor that scores high enough
+  long long scored_keys;     // of all these, where they are cut
   double iou;
   int anchors, classes_count, extras;
   int anchor_stride, value_stride;  // numbers from one anchor, or value of an anchor, to the next
@@ -73,11 +78,9 @@ struct Call {
 struct Work {
   Counters* counters;
   Key* cut;
-  Box* kept_boxes;
-  int* kept_classes;
   Key *keys, *sorted_keys, *scored_keys;
-  Box *boxes, *sorted_boxes;
-  int *classes, *sorted_classes, *scored_classes;
+  Box* boxes;
+  int* classes;
   Header* header;
   Row* rows;
 };
@@ -88,16 +91,11 @@ __device__ inline Work work_of(const Call& call, int image) {
   Work work;
   work.counters = (Counters*)scratch;
   work.cut = (Key*)(scratch + 16);
-  work.kept_boxes = (Box*)(scratch + 256);
-  work.kept_classes = (int*)(work.kept_boxes + MOST_DETECTIONS);
   work.keys = (Key*)(scratch + call.keys);
   work.boxes = (Box*)(scratch + call.boxes);
   work.classes = (int*)(scratch + call.classes);
   work.sorted_keys = (Key*)(scratch + call.sorted_keys);
-  work.sorted_boxes = (Box*)(scratch + call.sorted_boxes);
-  work.sorted_classes = (int*)(scratch + call.sorted_classes);
   work.scored_keys = (Key*)(scratch + call.scored_keys);
-  work.scored_classes = (int*)(scratch + call.scored_classes);
   work.header = (Header*)result;
   work.rows = (Row*)(result + sizeof(Header));
   return work;
@@ -168,8 +166,8 @@ __device__ inline void accept(const Call& call, int image, Key key, int class_id
   const Work work = work_of(call, image);
   const int place = atomicAdd(&work.counters->accepted, 1);
   work.keys[place] = key_of(least(score_of(key), 1.0f), anchor);
-  work.boxes[place] = box;
-  work.classes[place] = class_id;
+  work.boxes[anchor] = box;
+  work.classes[anchor] = class_id;
 }
 
 KERNEL(32, head_begin, Call) {
@@ -246,7 +244,7 @@ __device__ inline void scores(const Call& call) {
   const Work work = work_of(call, image);
   const int place = atomicAdd(&work.counters->scored, 1);
   work.scored_keys[place] = key;
-  work.scored_classes[place] = best.class_id;
+  work.classes[anchor] = best.class_id;
 }
 
 KERNEL(256, head_scores_float32, Call) { scores<float, 32, 8, true>(call); }
@@ -254,9 +252,21 @@ KERNEL(256, head_scores_float16, Call) { scores<Half, 32, 8, true>(call); }
 KERNEL(256, head_scores_objectness_float32, Call) { scores<float, 8, 32, false>(call); }
 KERNEL(256, head_scores_objectness_float16, Call) { scores<Half, 8, 32, false>(call); }
 
+// Adds up a histogram: of each digit, how many keys have it or a lower one.
+__device__ inline void add_up(const int* histogram, int* sums) {
+  const int digit = threadIdx.x;
+  if (digit < RADIX) sums[digit] = histogram[digit];
+  for (int step = 1; step < RADIX; step *= 2) {
+    __syncthreads();
+    const int lower = digit < RADIX && digit >= step ? sums[digit - step] : 0;
+    __syncthreads();
+    if (digit < RADIX) sums[digit] += lower;
+  }
+}
+
 // The last key that may be a candidate, found digit by digit from the highest.
-KERNEL(RADIX, head_cut, Call) {
-  __shared__ int histogram[RADIX];
+KERNEL(CUTTING, head_cut, Call) {
+  __shared__ int histogram[RADIX], sums[RADIX];
   __shared__ Key prefix;
   __shared__ int wanted;
   const Work work = work_of(call, blockIdx.x);
@@ -270,19 +280,29 @@ KERNEL(RADIX, head_cut, Call) {
     wanted = call.most_candidates;
   }
   for (int shift = 56; shift >= 0; shift -= 8) {
-    histogram[thread] = 0;
+    if (thread < RADIX) histogram[thread] = 0;
     __syncthreads();
     const Key above = shift == 56 ? 0 : prefix >> (shift + 8);
-    for (int i = thread; i < count; i += RADIX) {
+    const int sought = wanted;
+    // The highest digits are all but equal: what follows each other is counted together.
+    int digit = 0, run = 0;
+    for (int i = thread; i < count; i += CUTTING) {
       const Key key = work.scored_keys[i];
-      if (shift == 56 || key >> (shift + 8) == above)
-        atomicAdd(&histogram[(int)(key >> shift & 255)], 1);
+      if (shift != 56 && key >> (shift + 8) != above) continue;
+      const int found = (int)(key >> shift & 255);
+      if (found != digit) {
+        if (run) atomicAdd(&histogram[digit], run);
+        digit = found;
+        run = 0;
+      }
+      ++run;
     }
+    if (run) atomicAdd(&histogram[digit], run);
     __syncthreads();
-    if (thread == 0) {
-      int digit = 0;
-      while (histogram[digit] < wanted) wanted -= histogram[digit++];
-      prefix |= (Key)digit << shift;
+    add_up(histogram, sums);
+    if (thread < RADIX && sums[thread] >= sought && sums[thread] - histogram[thread] < sought) {
+      wanted = sought - (sums[thread] - histogram[thread]);
+      prefix |= (Key)thread << shift;
     }
     __syncthreads();
   }
@@ -295,32 +315,58 @@ __device__ inline void accept_scored(const Call& call) {
   const int place = blockIdx.x * blockDim.x + threadIdx.x;
   if (place >= work.counters->scored) return;
   const Key key = work.scored_keys[place];
-  if (key <= *work.cut) accept<T>(call, blockIdx.y, key, work.scored_classes[place]);
+  if (key <= *work.cut) accept<T>(call, blockIdx.y, key, work.classes[(int)(unsigned int)key]);
 }
 
 KERNEL(256, head_accept_float32, Call) { accept_scored<float>(call); }
 KERNEL(256, head_accept_float16, Call) { accept_scored<Half>(call); }
 
-// The place of a candidate is the number of keys before its own.
-KERNEL(BLOCK, head_rank, Call) {
-  __shared__ Key others[BLOCK];
+// Sorts each CHUNK of the candidates by a bitonic network.
+KERNEL(CHUNK / 2, head_sort, Call) {
+  __shared__ Key keys[CHUNK];
   const Work work = work_of(call, blockIdx.y);
-  const int count = work.counters->accepted;
-  if ((int)(blockIdx.x * BLOCK) >= count) return;
-  const int place = blockIdx.x * BLOCK + threadIdx.x;
-  const Key key = place < count ? work.keys[place] : 0;
-  int rank = 0;
-  for (int start = 0; start < count; start += BLOCK) {
-    const int other = start + threadIdx.x;
-    others[threadIdx.x] = other < count ? work.keys[other] : ~(Key)0;
-    __syncthreads();
-    for (int i = 0; i < BLOCK; ++i) rank += others[i] < key;
-    __syncthreads();
-  }
-  if (place >= count) return;
+  const int count = work.counters->accepted, start = blockIdx.x * CHUNK, thread = threadIdx.x;
+  if (start >= count) return;
+  const int size = least(count - start, CHUNK);
+  int padded = 2;
+  while (padded < size) padded *= 2;
+  for (int i = thread; i < padded; i += CHUNK / 2)
+    keys[i] = i < size ? work.keys[start + i] : ~(Key)0;
+  for (int run = 2; run <= padded; run *= 2)
+    for (int apart = run / 2; apart > 0; apart /= 2) {
+      __syncthreads();
+      if (thread >= padded / 2) continue;
+      const int low = 2 * thread - (thread & (apart - 1)), high = low + apart;
+      const Key one = keys[low], other = keys[high];
+      if ((one > other) == ((low & run) == 0)) {
+        keys[low] = other;
+        keys[high] = one;
+      }
+    }
+  __syncthreads();
+  Key* sorted = count > CHUNK ? work.keys : work.sorted_keys;
+  for (int i = thread; i < size; i += CHUNK / 2) sorted[start + i] = keys[i];
+}
+
+// How many of a chunk's sorted keys come before one.
+__device__ inline int before(const Key* keys, int size, Key key) {
+  int found = 0;
+  for (int step = CHUNK; step > 0; step /= 2)
+    if (found + step <= size && keys[found + step - 1] < key) found += step;
+  return found;
+}
+
+// The place of a candidate is the number of keys before its own, in its chunk and in the others.
+KERNEL(BLOCK, head_merge, Call) {
+  const Work work = work_of(call, blockIdx.y);
+  const int count = work.counters->accepted, place = blockIdx.x * BLOCK + threadIdx.x;
+  if (count <= CHUNK || place >= count) return;
+  const Key key = work.keys[place];
+  const int own = place / CHUNK * CHUNK;
+  int rank = place - own;
+  for (int start = 0; start < count; start += CHUNK)
+    if (start != own) rank += before(work.keys + start, least(count - start, CHUNK), key);
   work.sorted_keys[rank] = key;
-  work.sorted_boxes[rank] = work.boxes[place];
-  work.sorted_classes[rank] = work.classes[place];
 }
 
 __device__ inline double area(const Box& box) {
@@ -339,35 +385,39 @@ __device__ inline bool overlap(const Box& one, const Box& other, double iou) {
 
 struct Block {
   Box boxes[BLOCK];
+  Box kept_boxes[MOST_DETECTIONS];
   int classes[BLOCK];
-  unsigned int alive[BLOCK / 32];
-  unsigned int suppressed[BLOCK][BLOCK / 32];  // by each box, those behind it
-  int kept[BLOCK];
-  int kept_count;
+  int kept_classes[MOST_DETECTIONS];
+  unsigned int alive[WORDS], kept[WORDS];
+  unsigned int rivals[WORDS][BLOCK];  // of each box, those before it that would suppress it
 };
 
+__device__ inline bool has(const unsigned int* words, int bit) {
+  return words[bit >> 5] >> (bit & 31) & 1;
+}
+
+// The lowest bits, at most 32 of them.
+__device__ inline unsigned int ones(int count) {
+  return count >= 32 ? ~0u : count <= 0 ? 0u : (1u << count) - 1;
+}
+
 // Loads the boxes from `start` on, and takes out those that a kept one suppresses.
-__device__ inline void load(const Call& call, const Work& work, Block& block, int start,
-                            int count, int kept) {
+__device__ inline void load(const Call& call, const Work& work, Block& block, int start, int size,
+                            int kept) {
   const int local = threadIdx.x % BLOCK, part = threadIdx.x / BLOCK;
-  const int index = start + local;
-  if (threadIdx.x < BLOCK / 32) block.alive[threadIdx.x] = 0;
-  for (int i = threadIdx.x; i < BLOCK * BLOCK / 32; i += BLOCK * PARTS)
-    block.suppressed[i / (BLOCK / 32)][i % (BLOCK / 32)] = 0;
-  if (part == 0 && index < count) {
-    block.boxes[local] = work.sorted_boxes[index];
-    block.classes[local] = work.sorted_classes[index];
+  if (threadIdx.x < WORDS) block.alive[threadIdx.x] = ones(size - 32 * (int)threadIdx.x);
+  if (part == 0 && local < size) {
+    const int anchor = (int)(unsigned int)work.sorted_keys[start + local];
+    block.boxes[local] = work.boxes[anchor];
+    block.classes[local] = work.classes[anchor];
   }
   __syncthreads();
-  const unsigned int bit = 1u << (local & 31);
-  if (part == 0 && index < count) atomicOr(&block.alive[local >> 5], bit);
-  __syncthreads();
-  if (index < count) {
+  if (local < size) {
     const Box box = block.boxes[local];
     const int class_id = block.classes[local];
     for (int i = part; i < kept; i += PARTS) {
-      if (work.kept_classes[i] == class_id && overlap(work.kept_boxes[i], box, call.iou)) {
-        atomicAnd(&block.alive[local >> 5], ~bit);
+      if (block.kept_classes[i] == class_id && overlap(block.kept_boxes[i], box, call.iou)) {
+        atomicAnd(&block.alive[local >> 5], ~(1u << (local & 31)));
         break;
       }
     }
@@ -375,35 +425,80 @@ __device__ inline void load(const Call& call, const Work& work, Block& block, in
   __syncthreads();
 }
 
-// Finds for each box those behind it that it would suppress.
-__device__ inline void compare(const Call& call, Block& block, int size) {
+// Finds for each box those before it that would suppress it.
+__device__ inline void compare(const Call& call, Block& block) {
   const int local = threadIdx.x % BLOCK, part = threadIdx.x / BLOCK;
-  if (local < size && block.alive[local >> 5] >> (local & 31) & 1) {
+  if (has(block.alive, local)) {
     const Box box = block.boxes[local];
     const int class_id = block.classes[local];
-    for (int i = part; i < local; i += PARTS)
-      if (block.classes[i] == class_id && overlap(block.boxes[i], box, call.iou))
-        atomicOr(&block.suppressed[i][local >> 5], 1u << (local & 31));
+    for (int word = part; word <= local >> 5; word += PARTS) {
+      unsigned int rivals = 0;
+      for (unsigned int left = block.alive[word] & ones(local - 32 * word); left;
+           left &= left - 1) {
+        const int bit = __ffs((int)left) - 1, i = 32 * word + bit;
+        if (block.classes[i] == class_id && overlap(block.boxes[i], box, call.iou))
+          rivals |= 1u << bit;
+      }
+      block.rivals[word][local] = rivals;
+    }
   }
   __syncthreads();
 }
 
-// Goes through the boxes in order, one thread alone. It takes one step per box that is kept.
-__device__ inline void choose(Block& block, int room) {
-  if (threadIdx.x == 0) {
-    int count = 0;
-    for (int word = 0; word < BLOCK / 32; ++word) {
-      while (block.alive[word] && count < room) {
-        const int bit = __ffs((int)block.alive[word]) - 1;
-        const int local = word * 32 + bit;
-        block.kept[count++] = local;
-        block.alive[word] &= ~(1u << bit);
-        for (int i = word; i < BLOCK / 32; ++i) block.alive[i] &= ~block.suppressed[local][i];
-      }
+// Which of 32 boxes are kept: one thread goes through them in order, without touching memory.
+__device__ inline unsigned int kept_of(const unsigned int* rivals, unsigned int alive, int room) {
+  unsigned int against[32], kept = 0;
+  for (int i = 0; i < 32; ++i) against[i] = rivals[i];
+#pragma unroll
+  for (int i = 0; i < 32; ++i) {
+    if (alive >> i & 1 && !(against[i] & kept) && room > 0) {
+      kept |= 1u << i;
+      --room;
     }
-    block.kept_count = count;
   }
-  __syncthreads();
+  return kept;
+}
+
+// Goes through the boxes in order, 32 at a time; what is kept takes out boxes of later words.
+__device__ inline void choose(Block& block, int room) {
+  const int thread = threadIdx.x;
+  for (int word = 0; word < WORDS; ++word) {
+    const unsigned int alive = block.alive[word];
+    if (thread == 0) {
+      block.kept[word] = alive ? kept_of(&block.rivals[word][32 * word], alive, room) : 0;
+      room -= __popc(block.kept[word]);
+    }
+    __syncthreads();
+    if (thread < BLOCK && thread >= 32 * (word + 1) && block.rivals[word][thread] & block.kept[word])
+      atomicAnd(&block.alive[thread >> 5], ~(1u << (thread & 31)));
+    __syncthreads();
+  }
+}
+
+// How many boxes before this one are kept.
+__device__ inline int kept_before(const Block& block, int local) {
+  int count = 0;
+  for (int word = 0; word < WORDS; ++word)
+    count += __popc(block.kept[word] & ones(local - 32 * word));
+  return count;
+}
+
+// Writes what is kept, behind the `kept` objects that are there already.
+__device__ inline void write_kept(const Call& call, const Work& work, Block& block, int image,
+                                  int start, int kept) {
+  const int local = threadIdx.x;
+  if (local >= BLOCK || !has(block.kept, local)) return;
+  const int place = kept + kept_before(block, local);
+  const Key key = work.sorted_keys[start + local];
+  block.kept_boxes[place] = block.boxes[local];
+  block.kept_classes[place] = block.classes[local];
+  Row row;
+  row.box = in_source(block.boxes[local], call.images[image]);
+  row.score = score_of(key);
+  row.class_id = block.classes[local];
+  row.anchor = (int)(unsigned int)key;
+  row.unused = 0;
+  work.rows[place] = row;
 }
 
 KERNEL(BLOCK * PARTS, head_suppress, Call) {
@@ -413,25 +508,11 @@ KERNEL(BLOCK * PARTS, head_suppress, Call) {
   const int count = work.counters->accepted;
   int kept = 0;
   for (int start = 0; start < count && kept < call.max_detections; start += BLOCK) {
-    load(call, work, block, start, count, kept);
-    compare(call, block, least(count - start, BLOCK));
+    load(call, work, block, start, least(count - start, BLOCK), kept);
+    compare(call, block);
     choose(block, call.max_detections - kept);
-    const int added = block.kept_count;
-    if ((int)threadIdx.x < added) {
-      const int local = block.kept[threadIdx.x], place = kept + threadIdx.x;
-      const Key key = work.sorted_keys[start + local];
-      const Box box = block.boxes[local];
-      work.kept_boxes[place] = box;
-      work.kept_classes[place] = block.classes[local];
-      Row row;
-      row.box = in_source(box, call.images[image]);
-      row.score = score_of(key);
-      row.class_id = block.classes[local];
-      row.anchor = (int)(unsigned int)key;
-      row.unused = 0;
-      work.rows[place] = row;
-    }
-    kept += added;
+    write_kept(call, work, block, image, start, kept);
+    kept += kept_before(block, BLOCK);
     __syncthreads();
   }
   if (threadIdx.x == 0) {

@@ -27,7 +27,10 @@ MOST_DETECTIONS = 1024
 
 _FLOAT32 = np.dtype(np.float32)
 _COUNTERS = 256
-"""Bytes before the kept boxes."""
+"""Bytes before an image's candidates."""
+
+_CHUNK = 1024
+"""Candidates that are sorted at once."""
 
 _BOX, _KEY, _CLASS = 16, 8, 4
 """Bytes of a candidate's parts."""
@@ -35,12 +38,12 @@ _BOX, _KEY, _CLASS = 16, 8, 4
 _PLACEMENT = struct(
     dict.fromkeys(('scale_x', 'scale_y', 'left', 'top', 'width', 'height'), np.float64)
 )
-_PARTS = ('keys', 'boxes', 'classes', 'sorted_keys', 'sorted_boxes', 'sorted_classes')
+_PARTS = ('keys', 'sorted_keys', 'boxes', 'classes', 'scored_keys')
 CALL = struct(
     {
         **dict.fromkeys(('predictions', 'scratch', 'result'), np.uint64),
         **dict.fromkeys(('scratch_stride', 'result_stride'), np.int64),
-        **dict.fromkeys((*_PARTS, 'scored_keys', 'scored_classes'), np.int64),
+        **dict.fromkeys(_PARTS, np.int64),
         'iou': np.float64,
         **dict.fromkeys(('anchors', 'classes_count', 'extras'), np.int32),
         **dict.fromkeys(('anchor_stride', 'value_stride'), np.int32),
@@ -177,11 +180,11 @@ class DenseHeadKernels:
         ]
         if limited:
             every = (blocks(layout.anchors, 256), batch, 1)
-            launches += [('cut', (batch, 1, 1), 256), (f'accept_{layout.dtype}', every, 256)]
-        launches += [
-            ('rank', (blocks(candidates, 256), batch, 1), 256),
-            ('suppress', (batch, 1, 1), 1024),
-        ]
+            launches += [('cut', (batch, 1, 1), 1024), (f'accept_{layout.dtype}', every, 256)]
+        launches.append(('sort', (blocks(candidates, _CHUNK), batch, 1), _CHUNK // 2))
+        if candidates > _CHUNK:
+            launches.append(('merge', (blocks(candidates, 256), batch, 1), 256))
+        launches.append(('suppress', (batch, 1, 1), 1024))
         if layout.copied_extras:
             launches.append((f'extras_{layout.dtype}', (settings.max_detections, batch, 1), 64))
         for kernel, grid, threads in launches:
@@ -272,12 +275,11 @@ def _scratch_of(layout: HeadLayout) -> tuple[dict[str, int], int]:
     scored = layout.anchors if layout.anchors > layout.most_candidates else 0
     sizes = {
         **dict.fromkeys(('keys', 'sorted_keys'), candidates * _KEY),
-        **dict.fromkeys(('boxes', 'sorted_boxes'), candidates * _BOX),
-        **dict.fromkeys(('classes', 'sorted_classes'), candidates * _CLASS),
-        **{'scored_keys': scored * _KEY, 'scored_classes': scored * _CLASS},
+        **{'boxes': layout.anchors * _BOX, 'classes': layout.anchors * _CLASS},
+        'scored_keys': scored * _KEY,
     }
     starts = {}
-    end = aligned(_COUNTERS + MOST_DETECTIONS * (_BOX + _CLASS))
+    end = _COUNTERS
     for name, nbytes in sizes.items():
         starts[name] = end
         end += aligned(nbytes)
