@@ -157,6 +157,17 @@ def test_grids_of_any_size(executor, cells):
     assert check(executor, LAYOUT, *scene(LAYOUT, cells), letterboxes)[0] > 5
 
 
+@pytest.mark.parametrize('most', [1, 4, 5, 255, 256, 257, 1024])
+def test_any_number_of_objects(executor, most):
+    layout = HeadLayout(1100, 1, extras=2)
+    predictions, prototypes = scene(layout, (12, 20))
+    predictions[:, 2:4] = np.minimum(predictions[:, 2:4], 9) + 1
+    predictions[:, 4] = np.linspace(0.9, 0.5, 1100)
+    letterboxes = [Letterbox.fit((90, 60), NETWORK)]
+    chosen = DecodeSettings(0.2, 1.0, most)
+    assert check(executor, layout, predictions, prototypes, letterboxes, chosen) == [most]
+
+
 def test_numbers_that_are_not_finite(executor):
     predictions, prototypes = scene(LAYOUT, (24, 40))
     rng = np.random.default_rng(3)

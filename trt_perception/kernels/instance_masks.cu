@@ -17,9 +17,12 @@
 #define MOST_DETECTIONS 1024
 #define MOST_CHANNELS 256
 #define MOST_CELLS 1024  // of a tile, whose logits are computed once
+#define STAGED 4096      // numbers of prototypes that are read at once
 #define COLUMNS 64       // of a tile
 #define ROWS 16
 #define THREADS 256
+#define EACH (MOST_DETECTIONS / THREADS)   // objects of a thread
+#define PIXELS (COLUMNS * ROWS / THREADS)  // of a tile and a thread
 
 // As in dense_head.cu.
 struct alignas(16) Row {
@@ -79,42 +82,74 @@ KERNEL(THREADS, mask_axes, Call) {
   write_places(call.images[blockIdx.y].grid, blockIdx.x * THREADS + threadIdx.x);
 }
 
+__device__ inline Cut cut_of(const Row& row) {
+  Cut cut;
+  cut.x = first_pixel(row.x1);
+  cut.y = first_pixel(row.y1);
+  cut.width = first_pixel(row.x2) - cut.x;
+  cut.height = first_pixel(row.y2) - cut.y;
+  if (cut.width <= 0 || cut.height <= 0) cut.width = cut.height = 0;
+  cut.offset = 0;
+  cut.first_tile = cut.unused = 0;
+  return cut;
+}
+
+__device__ inline long long bytes_of(const Cut& cut) {
+  return ((long long)cut.width * cut.height + 15) / 16 * 16;
+}
+
+// The sum of a thread's number and those of the threads before it; the first `used` have one.
+template <typename Number>
+__device__ inline Number added_up(Number* sums, Number own, int used) {
+  const int thread = threadIdx.x;
+  sums[thread] = own;
+  for (int step = 1; step < used; step *= 2) {
+    __syncthreads();
+    const Number lower = thread >= step ? sums[thread - step] : 0;
+    __syncthreads();
+    sums[thread] += lower;
+  }
+  return sums[thread];
+}
+
 KERNEL(THREADS, mask_cuts, Call) {
+  __shared__ long long bytes[THREADS];
+  __shared__ int tiles[THREADS];
   const Image& image = call.images[blockIdx.x];
-  const int count = image.objects->count;
-  for (int i = threadIdx.x; i < count; i += THREADS) {
-    const Row& row = rows_of(image)[i];
-    Cut cut;
-    cut.x = first_pixel(row.x1);
-    cut.y = first_pixel(row.y1);
-    cut.width = first_pixel(row.x2) - cut.x;
-    cut.height = first_pixel(row.y2) - cut.y;
-    if (cut.width <= 0 || cut.height <= 0) cut.width = cut.height = 0;
-    cut.offset = 0;
-    cut.first_tile = cut.unused = 0;
-    image.cuts[i] = cut;
+  const int count = image.objects->count, used = (count + EACH - 1) / EACH;
+  const int first = EACH * threadIdx.x, mine = between(count - first, 0, EACH);
+  Cut cuts[EACH];
+  long long own = 0;
+  for (int i = 0; i < mine; ++i) {
+    cuts[i] = cut_of(rows_of(image)[first + i]);
+    own += bytes_of(cuts[i]);
   }
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  Total total = {0, image.arena_bytes, 0, 0};
-  for (int i = 0; i < count; ++i) {
-    Cut cut = image.cuts[i];
-    const long long bytes = ((long long)cut.width * cut.height + 15) / 16 * 16;
-    cut.offset = total.bytes + bytes <= image.arena_bytes ? total.bytes : -1;
-    cut.first_tile = total.tiles;
-    total.bytes += bytes;
-    total.tiles += tiles_of(cut);
-    image.cuts[i] = cut;
+  long long end = added_up(bytes, own, used) - own;
+  int own_tiles = 0;
+  for (int i = 0; i < mine; ++i) {
+    const long long begin = end;
+    end += bytes_of(cuts[i]);
+    cuts[i].offset = end <= image.arena_bytes ? begin : -1;
+    cuts[i].first_tile = own_tiles;
+    own_tiles += tiles_of(cuts[i]);
   }
-  *image.total = total;
+  const int end_tile = added_up(tiles, own_tiles, used);
+  for (int i = 0; i < mine; ++i) {
+    cuts[i].first_tile += end_tile - own_tiles;
+    image.cuts[first + i] = cuts[i];
+  }
+  if ((int)threadIdx.x == greatest(used - 1, 0)) {
+    const Total total = {end, image.arena_bytes, end_tile, 0};
+    *image.total = total;
+  }
 }
 
 // The last object whose tiles begin at or before `tile`.
-__device__ inline int object_of(const Image& image, int count, int tile) {
+__device__ inline int object_of(const int* first_tiles, int count, int tile) {
   int low = 0, high = count - 1;
   while (low < high) {
     const int middle = (low + high + 1) / 2;
-    if (image.cuts[middle].first_tile <= tile)
+    if (first_tiles[middle] <= tile)
       low = middle;
     else
       high = middle - 1;
@@ -138,6 +173,8 @@ __device__ inline float logit_of(const Call& call, const Image& image, const flo
 struct Tile {
   float coefficients[MOST_CHANNELS];
   float logits[MOST_CELLS];
+  float staged[STAGED];
+  int first_tiles[MOST_DETECTIONS];
   int first_row, first_column, columns, cells;
 };
 
@@ -158,6 +195,34 @@ __device__ inline bool claims(const Call& call, const Image& image, const Tile& 
   const float above = upper_left + (upper_right - upper_left) * x.fraction;
   const float below = lower_left + (lower_right - lower_left) * x.fraction;
   return (below - above) * y.fraction > -above;
+}
+
+// The logits of all cells, by `logit_of`. All threads read prototypes, some channels at a time;
+// then one for each cell adds them up.
+template <typename T>
+__device__ inline void fill_logits(const Call& call, const Image& image, Tile& tile) {
+  const long long plane = (long long)image.grid.x.cells * image.grid.y.cells;
+  const T* first = (const T*)image.prototypes +
+                   (long long)tile.first_row * image.grid.x.cells + tile.first_column;
+  const int cells = tile.cells, at_once = STAGED / cells;
+  for (int begin = 0; begin < call.channels; begin += at_once) {
+    const int channels = least(at_once, call.channels - begin);
+    for (int i = threadIdx.x; i < channels * cells; i += THREADS) {
+      const int cell = i % cells;
+      const T* prototype = first + (begin + i / cells) * plane;
+      tile.staged[i] = number(
+          prototype[(long long)(cell / tile.columns) * image.grid.x.cells + cell % tile.columns]);
+    }
+    __syncthreads();
+    for (int cell = threadIdx.x; cell < cells; cell += THREADS) {
+      float sum = begin ? tile.logits[cell] : 0.0f;
+      for (int i = 0; i < channels; ++i)
+        sum += tile.coefficients[begin + i] * tile.staged[i * cells + cell];
+      const bool complete = begin + channels == call.channels;
+      tile.logits[cell] = complete && !is_finite(sum) ? -1e30f : sum;
+    }
+    __syncthreads();
+  }
 }
 
 template <typename T>
@@ -182,12 +247,7 @@ __device__ inline void draw_tile(const Call& call, const Image& image, Tile& til
     tile.cells = tile.columns * (rows[cut.y + y1 - 1].upper - tile.first_row + 1);
   }
   __syncthreads();
-  if (tile.cells <= MOST_CELLS)
-    for (int cell = threadIdx.x; cell < tile.cells; cell += THREADS)
-      tile.logits[cell] =
-          logit_of<T>(call, image, tile.coefficients, tile.first_row + cell / tile.columns,
-                      tile.first_column + cell % tile.columns);
-  __syncthreads();
+  if (tile.cells <= MOST_CELLS) fill_logits<T>(call, image, tile);
   for (int pixel = threadIdx.x; pixel < COLUMNS * ROWS; pixel += THREADS) {
     const int x = x0 + pixel % COLUMNS, y = y0 + pixel / COLUMNS;
     if (x >= x1 || y >= y1) continue;
@@ -203,46 +263,75 @@ __device__ inline void draw(const Call& call) {
   __shared__ Tile tile;
   const Image& image = call.images[blockIdx.y];
   const int count = image.objects->count, tiles = image.total->tiles;
+  if ((int)blockIdx.x >= tiles) return;
+  for (int i = threadIdx.x; i < count; i += THREADS)
+    tile.first_tiles[i] = image.cuts[i].first_tile;
+  __syncthreads();
   for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-    const int object = object_of(image, count, i);
-    draw_tile<T>(call, image, tile, object, i - image.cuts[object].first_tile);
+    const int object = object_of(tile.first_tiles, count, i);
+    draw_tile<T>(call, image, tile, object, i - tile.first_tiles[object]);
   }
 }
 
 KERNEL(THREADS, mask_draw_float32, Call) { draw<float>(call); }
 KERNEL(THREADS, mask_draw_float16, Call) { draw<Half>(call); }
 
-__device__ inline bool has(const Image& image, const Cut& cut, int x, int y) {
-  const int column = x - cut.x, row = y - cut.y;
-  if (column < 0 || row < 0 || column >= cut.width || row >= cut.height) return false;
-  return image.arena[cut.offset + (long long)row * cut.width + column] != 0;
+__device__ inline bool meets(const Cut& cut, int x0, int y0) {
+  return cut.offset >= 0 && cut.x < x0 + COLUMNS && cut.x + cut.width > x0 && cut.y < y0 + ROWS &&
+         cut.y + cut.height > y0;
+}
+
+// The objects whose boxes meet a tile, in their order.
+struct Here {
+  unsigned int bits[MOST_DETECTIONS / 32];
+  int objects[MOST_DETECTIONS];
+  int count;
+};
+
+__device__ inline void find_objects(const Image& image, int count, int x0, int y0, Here& here) {
+  const int words = (count + 31) / 32;
+  for (int word = threadIdx.x; word < words; word += THREADS) here.bits[word] = 0;
+  if (threadIdx.x == 0) here.count = 0;
+  __syncthreads();
+  for (int i = threadIdx.x; i < count; i += THREADS)
+    if (meets(image.cuts[i], x0, y0)) atomicOr(&here.bits[i >> 5], 1u << (i & 31));
+  __syncthreads();
+  for (int i = threadIdx.x; i < count; i += THREADS) {
+    const unsigned int bits = here.bits[i >> 5];
+    if (!(bits >> (i & 31) & 1)) continue;
+    int place = __popc(bits & ((1u << (i & 31)) - 1));
+    for (int word = 0; word < i >> 5; ++word) place += __popc(here.bits[word]);
+    here.objects[place] = i;
+    atomicAdd(&here.count, 1);
+  }
+  __syncthreads();
 }
 
 KERNEL(THREADS, mask_ids, Call) {
-  __shared__ unsigned int here[MOST_DETECTIONS / 32];  // objects whose boxes meet the tile
+  __shared__ Here here;
   const Image& image = call.images[blockIdx.z];
   const int width = image.grid.x.pixels, height = image.grid.y.pixels;
   const int x0 = blockIdx.x * COLUMNS, y0 = blockIdx.y * ROWS;
   if (x0 >= width || y0 >= height) return;
-  const int count = image.objects->count;
-  for (int word = threadIdx.x; word < MOST_DETECTIONS / 32; word += THREADS) here[word] = 0;
-  __syncthreads();
-  for (int i = threadIdx.x; i < count; i += THREADS) {
-    const Cut& cut = image.cuts[i];
-    if (cut.offset >= 0 && cut.x < x0 + COLUMNS && cut.x + cut.width > x0 && cut.y < y0 + ROWS &&
-        cut.y + cut.height > y0)
-      atomicOr(&here[i >> 5], 1u << (i & 31));
+  find_objects(image, image.objects->count, x0, y0, here);
+  const int x = x0 + threadIdx.x % COLUMNS, y = y0 + threadIdx.x / COLUMNS;
+  const int apart = THREADS / COLUMNS;  // rows from one pixel of a thread to the next
+  int ids[PIXELS] = {};
+  for (int i = 0; i < here.count; ++i) {
+    const int object = here.objects[i];
+    const Cut cut = image.cuts[object];
+    const int column = x - cut.x;
+    if (column < 0 || column >= cut.width) continue;
+    const unsigned char* mask = image.arena + cut.offset + column;
+    for (int k = 0; k < PIXELS; ++k) {
+      const int row = y + k * apart - cut.y;
+      if (row < 0 || row >= cut.height) continue;
+      if (mask[(long long)row * cut.width] && ids[k] == 0) ids[k] = object + 1;
+    }
   }
-  __syncthreads();
-  for (int pixel = threadIdx.x; pixel < COLUMNS * ROWS; pixel += THREADS) {
-    const int x = x0 + pixel % COLUMNS, y = y0 + pixel / COLUMNS;
-    if (x >= width || y >= height) continue;
-    int id = 0;
-    for (int word = 0; word <= (count - 1) >> 5 && id == 0; ++word)
-      for (unsigned int left = here[word]; left && id == 0; left &= left - 1) {
-        const int object = word * 32 + __ffs((int)left) - 1;
-        if (has(image, image.cuts[object], x, y)) id = object + 1;
-      }
-    image.ids[(long long)y * width + x] = (unsigned short)id;
+  if (x >= width) return;
+  for (int k = 0; k < PIXELS; ++k) {
+    const int row = y + k * apart;
+    if (row < height) image.ids[(long long)row * width + x] = (unsigned short)ids[k];
   }
 }

@@ -27,7 +27,7 @@ MOST_CHANNELS = 256
 
 _THREADS = 256
 _COLUMNS, _ROWS = 64, 16
-_DRAWING = 512
+_DRAWING = 1024
 """Blocks that share the drawing of an image's masks."""
 
 
