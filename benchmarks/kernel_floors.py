@@ -270,19 +270,20 @@ def mask_case(dtype: str, objects: int) -> Case:
     return Case(f'masks and id image at 1920x1080, {dtype}', nbytes, make, f'{objects} objects')
 
 
-def class_map_case(dtype: str, *, colour: bool) -> Case:
+def class_map_case(dtype: str, *, colour: bool, classes: int = 19, finer: int = 1) -> Case:
     letterbox = Letterbox.fit(FULL_HD, (1024, 576))
-    shape = (1, 19, 72, 128)
+    height, width = 72 * finer, 128 * finer
+    shape = (1, classes, height, width)
     rng = np.random.default_rng(3)
     # Smooth, as networks' logits are: regions of a class with borders between.
-    coarse = rng.normal(size=(1, 19, 9, 16)).astype(np.float32)
-    logits = coarse.repeat(8, 2).repeat(8, 3) + rng.normal(size=shape) * 0.2
+    coarse = rng.normal(size=(1, classes, 9, 16)).astype(np.float32)
+    logits = coarse.repeat(8 * finer, 2).repeat(8 * finer, 3) + rng.normal(size=shape) * 0.2
     cells = logits.astype(dtype)
     pixels = FULL_HD[0] * FULL_HD[1]
 
     def make(gpu: Gpu) -> Callable[[], None]:
         palette = noise(768).reshape(256, 3)
-        layout = GridLayout(19, (128, 72), np.dtype(dtype))
+        layout = GridLayout(classes, (width, height), np.dtype(dtype))
         kernels = ClassMapKernels(gpu, layout, palette)
         source = gpu.upload(cells)
         scratch = gpu.allocate(kernels.scratch_bytes([letterbox]))
@@ -294,7 +295,8 @@ def class_map_case(dtype: str, *, colour: bool) -> Case:
 
     nbytes = cells.nbytes + pixels * (4 if colour else 1)
     note = 'ids and colours' if colour else 'ids'
-    return Case(f'class map at 1920x1080, 19 classes, {dtype}', nbytes, make, note)
+    name = f'class map at 1920x1080, {classes} classes in {width}x{height}, {dtype}'
+    return Case(name, nbytes, make, note)
 
 
 def cases() -> Iterator[Case]:
@@ -315,6 +317,8 @@ def cases() -> Iterator[Case]:
     yield mask_case('float32', 100)
     yield class_map_case('float16', colour=False)
     yield class_map_case('float16', colour=True)
+    yield class_map_case('float16', colour=True, classes=150)
+    yield class_map_case('float16', colour=True, finer=8)
 
 
 def table(measured: list[Case], facts: dict[str, Any]) -> str:
