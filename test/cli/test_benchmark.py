@@ -4,11 +4,17 @@ import json
 
 import pytest
 
-from networks import write_detector
+from networks import (
+    write_constant_network,
+    write_detector,
+    write_scaling_detr,
+    yolov8_output,
+)
 from trt_perception.cli.main import main
+from trt_perception.errors import InferenceError
 from trt_perception.evaluation.frame_timing import Spread, in_turn
 from trt_perception.gpu.trace import Span, chrome_trace
-from trt_perception.runtime.layer_times import LayerTime, medians, node_events
+from trt_perception.runtime.layer_times import LayerTime, medians, node_events, onnxruntime_layers
 
 
 @pytest.fixture
@@ -58,6 +64,39 @@ def test_a_trace_needs_a_gpu(model, tmp_path, capsys):
 def test_contexts_are_for_several_cameras_on_a_gpu(model, capsys, words, text):
     assert run(model, *words) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--json', '--trace'])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
+    model, tmp_path, capsys, option
+):
+    assert run(model, option, str(tmp_path / 'gone' / 'file.json')) == 2
+    output = capsys.readouterr()
+    assert 'there is no folder' in output.err
+    assert output.out == ''
+
+
+def test_more_cameras_than_the_network_takes_are_refused(tmp_path, capsys):
+    outputs = {'output0': yolov8_output([(32, 24, 16, 8)], [[0.9]])}
+    write_constant_network(tmp_path / 'one.onnx', outputs, batch=1)
+    yaml = tmp_path / 'one.yaml'
+    yaml.write_text('onnx: one.onnx\nfamily: yolov8\ninput: {size: [64, 48]}\nclasses: [car]\n')
+    assert run(yaml, '--cameras', '3') == 2
+    assert 'one takes 1 image(s) at once on onnxruntime-cpu' in capsys.readouterr().err
+
+
+def test_layers_of_a_network_with_a_second_input_are_timed(tmp_path, capsys):
+    write_scaling_detr(tmp_path / 'detr.onnx', [0.1, 0.1, 0.5, 0.5])
+    yaml = tmp_path / 'detr.yaml'
+    sizes = 'input: {size: [64, 48], resize: stretch}'
+    yaml.write_text(f'onnx: detr.onnx\nfamily: detr\n{sizes}\nclasses: [car]\n')
+    assert run(yaml, '--cameras', '2', '--layers', '--threads', '1') == 0
+    assert 'Conv' in capsys.readouterr().out
+
+
+def test_layers_that_cannot_be_timed_are_told(model):
+    with pytest.raises(InferenceError, match=r'layers cannot be timed.*missing from input'):
+        onnxruntime_layers(model.with_suffix('.onnx'), {}, cuda=False, runs=1)
 
 
 def test_an_unknown_model_is_refused(tmp_path, capsys):

@@ -77,12 +77,12 @@ def run(arguments: argparse.Namespace) -> int:
     from trt_perception.building.opening import open_built_pipeline
     from trt_perception.evaluation.frame_timing import (
         frames_per_second,
-        layer_times,
         time_frames,
     )
     from trt_perception.pipeline.perception import GpuUse
 
     _check_contexts(arguments)
+    _check_folders(arguments.trace, arguments.json)
     frames = _frames(arguments)
     overlap = arguments.throughput or arguments.trace is not None
     pipeline = open_built_pipeline(
@@ -101,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.contexts:
             _check_on_gpu(pipeline, '--contexts')
+        _check_batch(pipeline, arguments.cameras)
         if arguments.trace is not None:
             _check_on_gpu(pipeline, '--trace')
         pipeline.pictures = arguments.pictures
@@ -111,13 +112,19 @@ def run(arguments: argparse.Namespace) -> int:
             rate = frames_per_second(pipeline, frames, batch=batch, count=count)
         if arguments.trace is not None:
             _trace(pipeline, frames, batch, arguments.trace)
-        layers = layer_times(pipeline, batch=batch) if arguments.layers else []
+        layers = _layers(pipeline, arguments) if arguments.layers else []
         print(report(pipeline, arguments.size, timing, rate, layers))
         if arguments.json is not None:
             _write(arguments.json, pipeline, arguments, timing, rate, layers)
     finally:
         pipeline.close()
     return 0
+
+
+def _layers(pipeline: PerceptionPipeline, arguments: argparse.Namespace) -> list[LayerTime]:
+    from trt_perception.evaluation.frame_timing import layer_times
+
+    return layer_times(pipeline, batch=arguments.cameras, threads=arguments.threads)
 
 
 def report(
@@ -183,6 +190,26 @@ def _check_contexts(arguments: argparse.Namespace) -> None:
         raise ParameterError('--concurrent is about contexts: give --contexts, too')
     if arguments.contexts and arguments.cameras < 2:
         raise ParameterError('--contexts is for several cameras: give --cameras N, too')
+
+
+def _check_folders(*files: Path | None) -> None:
+    """Before anything is measured that could not be written."""
+    from trt_perception.errors import OutputError
+
+    for path in files:
+        if path is not None and not path.parent.is_dir():
+            raise OutputError(f'{path}: cannot be written: there is no folder {path.parent}')
+
+
+def _check_batch(pipeline: PerceptionPipeline, cameras: int) -> None:
+    from trt_perception.errors import ParameterError
+
+    most = pipeline.max_batch
+    if most is not None and most < cameras:
+        raise ParameterError(
+            f'--cameras {cameras}: {pipeline.spec.name} takes {most} image(s) at once on '
+            f'{pipeline.runtime.backend} ({pipeline.choice.reason}). Export it with an open batch'
+        )
 
 
 def _check_on_gpu(pipeline: PerceptionPipeline, option: str) -> None:

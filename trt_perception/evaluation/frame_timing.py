@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trt_perception.decoding.registry import side_inputs_for
 from trt_perception.frames import Frame
+from trt_perception.onnx_file import read_onnx
 from trt_perception.palette import class_colors
 from trt_perception.pipeline.contexts import ContextsPipeline
 from trt_perception.pipeline.device_perception import DevicePipeline
@@ -133,17 +135,31 @@ def network_times(
     return times[warm_up:]
 
 
-def layer_times(pipeline: PerceptionPipeline, *, batch: int = 1, runs: int = 20) -> list[LayerTime]:
-    """How long each layer of the pipeline's network takes, in the network's order."""
+def layer_times(
+    pipeline: PerceptionPipeline, *, batch: int = 1, runs: int = 20, threads: int | None = None
+) -> list[LayerTime]:
+    """How long each layer of the pipeline's network takes, in the network's order.
+
+    Args:
+        pipeline: warm.
+        batch: images at once.
+        runs: how many.
+        threads: of the CPU, where the network runs there.
+
+    Raises:
+        InferenceError: the backend does not time its layers, or fails.
+    """
     if isinstance(pipeline, ContextsPipeline):
         pipeline, batch = pipeline.contexts[0], 1
     if isinstance(pipeline, DevicePipeline) and pipeline.runtime.backend != 'onnxruntime-cuda':
         return pipeline.layers(batch, runs)
     width, height = pipeline.spec.input.size
     images = pipeline.runtime.inputs[0]
+    rows = side_inputs_for(pipeline.spec, read_onnx(pipeline.spec.onnx).inputs)
     inputs = {images.name: np.zeros((batch, 3, height, width), images.dtype)}
+    inputs |= {name: np.repeat(row, batch, axis=0) for name, row in rows.items()}
     cuda = pipeline.runtime.backend == 'onnxruntime-cuda'
-    return onnxruntime_layers(pipeline.spec.onnx, inputs, cuda=cuda, runs=runs)
+    return onnxruntime_layers(pipeline.spec.onnx, inputs, cuda=cuda, runs=runs, threads=threads)
 
 
 def in_turn(frames: Sequence[Frame], batch: int) -> Iterator[list[Frame]]:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_perception.errors import InferenceError
+from trt_perception.runtime.onnxruntime_backend import first_line
 from trt_perception.runtime.onnxruntime_library import import_onnxruntime
 from trt_perception.runtime.protocol import Tensors
 
@@ -44,6 +46,10 @@ def onnxruntime_layers(
         cuda: on the GPU.
         runs: how many; the first two do not count.
         threads: of the CPU.
+
+    Raises:
+        InferenceError: onnxruntime does not load or run it, such as where the GPU has no room for
+            the network a second time.
     """
     ort = import_onnxruntime()
     with tempfile.TemporaryDirectory() as folder:
@@ -53,9 +59,14 @@ def onnxruntime_layers(
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / 'layers')
         provider = 'CUDAExecutionProvider' if cuda else 'CPUExecutionProvider'
-        session = ort.InferenceSession(str(onnx), options, providers=[provider])
-        for _ in range(runs + 2):
-            session.run(None, dict(inputs))
+        try:
+            session = ort.InferenceSession(str(onnx), options, providers=[provider])
+            for _ in range(runs + 2):
+                session.run(None, dict(inputs))
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise InferenceError(
+                f'{onnx}: its layers cannot be timed: {first_line(error)}'
+            ) from error
         events = json.loads(Path(session.end_profiling()).read_text())
     return medians(node_events(events), skipped=2)
 
