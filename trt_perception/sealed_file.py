@@ -16,6 +16,7 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,16 @@ def open_private_folder(path: Path, *, create: bool) -> int:
         os.close(folder)
         raise
     return folder
+
+
+@contextlib.contextmanager
+def private_folder(path: Path, *, create: bool) -> Iterator[int]:
+    """`open_private_folder`, closed at the end of the block."""
+    folder = open_private_folder(path, create=create)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def open_private_file(folder: int, name: str) -> int:

@@ -6,6 +6,7 @@ import pytest
 
 from building_cases import ORIN, changed
 from trt_perception.building.engine_cache import OVERRIDE, BuiltEngine, EngineCache
+from trt_perception.building.timing_cache import keep_timing_cache
 from trt_perception.cli.main import main
 
 
@@ -141,3 +142,13 @@ def test_one_engine_is_not_called_engines(cache, capsys):
     keep(cache, 1)
     assert main(['cache', 'list']) == 0
     assert capsys.readouterr().out.startswith('1 engine, ')
+
+
+def test_timing_caches_are_counted_and_deleted_too(cache, capsys):
+    keep(cache, 1)
+    keep_timing_cache(cache.folder, ORIN, bytes(2000))
+    assert main(['cache', 'list']) == 0
+    assert capsys.readouterr().out.startswith('1 engine and 1 timing cache, ')
+    assert main(['cache', 'prune', '--max-size', '0']) == 0
+    assert '1 engine and 1 timing cache' in capsys.readouterr().out
+    assert (cache.entries(), cache.timings()) == ([], [])

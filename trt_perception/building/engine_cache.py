@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,13 +23,21 @@ from trt_perception.building.build_lock import build_lock
 from trt_perception.building.engine_file import (
     read_engine_file,
     read_kept_engine,
-    read_kept_header,
 )
 from trt_perception.building.engine_identity import EngineIdentity, differences
+from trt_perception.building.kept_files import (
+    ENGINE_SUFFIX,
+    KeptEngine,
+    KeptFile,
+    KeptTimings,
+    kept_engines,
+    kept_timings,
+    prune,
+)
 from trt_perception.errors import EngineFileError, ParameterError
 from trt_perception.sealed_file import (
     PARTIAL_SUFFIX,
-    open_private_folder,
+    private_folder,
     write_sealed,
 )
 
@@ -38,9 +45,6 @@ log = logging.getLogger(__name__)
 
 OVERRIDE = 'TRT_PERCEPTION_ENGINES'
 """Environment variable that names another folder."""
-
-_SUFFIX = '.engine'
-_NAME = re.compile(r'[0-9a-f]{64}\.engine')
 
 
 @dataclass(frozen=True)
@@ -75,26 +79,6 @@ class Engine:
     reason: str
     path: Path | None
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class KeptEngine:
-    """One line of a listing.
-
-    Attributes:
-        size_bytes: of the file.
-        last_used: seconds since the epoch.
-        label, identity, facts: from the header; '', None and {} where it is `damaged`.
-        damaged: why the file cannot be used, or ''. Only the header is looked at.
-    """
-
-    path: Path
-    size_bytes: int
-    last_used: float
-    label: str = ''
-    identity: EngineIdentity | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    damaged: str = ''
 
 
 def default_folder() -> Path:
@@ -186,15 +170,14 @@ class EngineCache:
         built = BuiltEngine(plan, header.facts)
         path = self._write(header.identity, built, header.label, locked=False)
         facts = path.stat()
-        return KeptEngine(
-            path, facts.st_size, facts.st_mtime, header.label, header.identity, header.facts
-        )
+        label, identity = header.label, header.identity
+        return KeptEngine(path, facts.st_size, facts.st_mtime, '', label, identity, header.facts)
 
     def find(self, identity: EngineIdentity, label: str) -> Engine | str:
         """The engine of an identity, verified; or why there is none, in one line."""
-        name = identity.key + _SUFFIX
+        name = identity.key + ENGINE_SUFFIX
         try:
-            with self._opened() as folder:
+            with private_folder(self.folder, create=False) as folder:
                 header, plan = read_kept_engine(folder, name)
                 if header.identity != identity:
                     return f'{name} holds another engine than its name says'
@@ -209,60 +192,18 @@ class EngineCache:
             return f'{self.folder} cannot be read: {error.strerror or error}'
 
     def entries(self) -> list[KeptEngine]:
-        """Every engine file in the folder, the last used first; [] if there is no folder.
+        """See `kept_files.kept_engines`."""
+        return kept_engines(self.folder)
 
-        Raises:
-            EngineFileError: the folder cannot be trusted.
-            OSError: it cannot be read.
-        """
-        try:
-            with self._opened() as folder:
-                names = filter(_NAME.fullmatch, os.listdir(folder))  # noqa: PTH208
-                kept = [entry for name in names if (entry := self._describe(folder, name))]
-        except FileNotFoundError:
-            return []
-        return sorted(kept, key=lambda entry: (-entry.last_used, entry.path))
+    def timings(self) -> list[KeptTimings]:
+        """See `kept_files.kept_timings`."""
+        return kept_timings(self.folder)
 
     def prune(
         self, *, max_bytes: int | None = None, max_age_s: float | None = None, dry_run: bool = False
-    ) -> list[KeptEngine]:
-        """Delete what is damaged, then what is too old, then the longest unused until it fits.
-
-        Only files that this cache wrote are ever touched.
-
-        Args:
-            max_bytes: what may remain, in bytes; None: no limit.
-            max_age_s: seconds since the last use; None: no limit.
-            dry_run: only say what would be deleted.
-
-        Returns:
-            What was deleted.
-
-        Raises:
-            EngineFileError: the folder cannot be trusted.
-            OSError: it cannot be read or written.
-        """
-        gone, total, now = [], 0, time.time()
-        for entry in self.entries():
-            if entry.damaged or (max_age_s is not None and now - entry.last_used > max_age_s):
-                gone.append(entry)
-                continue
-            # Once one does not fit, none of those that were used before it does.
-            total += entry.size_bytes
-            if max_bytes is not None and total > max_bytes:
-                gone.append(entry)
-        if not dry_run:
-            for entry in gone:
-                entry.path.unlink(missing_ok=True)
-        return gone
-
-    @contextlib.contextmanager
-    def _opened(self, *, create: bool = False) -> Iterator[int]:
-        folder = open_private_folder(self.folder, create=create)
-        try:
-            yield folder
-        finally:
-            os.close(folder)
+    ) -> list[KeptFile]:
+        """See `kept_files.prune`."""
+        return prune(self.folder, max_bytes=max_bytes, max_age_s=max_age_s, dry_run=dry_run)
 
     def _store(
         self,
@@ -285,14 +226,14 @@ class EngineCache:
     def _write(
         self, identity: EngineIdentity, built: BuiltEngine, label: str, *, locked: bool
     ) -> Path:
-        name = identity.key + _SUFFIX
+        name = identity.key + ENGINE_SUFFIX
         header = {
             'label': label,
             'identity': msgspec.to_builtins(identity),
             'facts': built.facts,
             'built': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
         }
-        with self._opened(create=True) as folder:
+        with private_folder(self.folder, create=True) as folder:
             if locked:  # whoever wrote these is gone
                 _remove_partial_files(folder)
             write_sealed(folder, name, header, built.plan)
@@ -310,21 +251,6 @@ class EngineCache:
         nearest = min(changes, key=len)
         more = f'; and {len(nearest) - 3} more' if len(nearest) > 3 else ''
         return f'changed since the last engine of {label}: {"; ".join(nearest[:3])}{more}'
-
-    def _describe(self, folder: int, name: str) -> KeptEngine | None:
-        path = self.folder / name
-        try:
-            facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:  # deleted in the meantime
-            return None
-        entry = KeptEngine(path, facts.st_size, facts.st_mtime)
-        try:
-            header = read_kept_header(folder, name)
-        except (OSError, EngineFileError) as error:
-            return KeptEngine(path, facts.st_size, facts.st_mtime, damaged=str(error))
-        return KeptEngine(
-            path, entry.size_bytes, entry.last_used, header.label, header.identity, header.facts
-        )
 
 
 def _remove_partial_files(folder: int) -> None:

@@ -11,8 +11,9 @@ from trt_perception.cli.quantities import age_in_seconds, shown_age, shown_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trt_perception.building.engine_cache import EngineCache, KeptEngine
+    from trt_perception.building.engine_cache import EngineCache
     from trt_perception.building.engine_identity import EngineIdentity
+    from trt_perception.building.kept_files import KeptEngine, KeptFile
 
 
 def describe() -> str:
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'file', metavar='FILE', type=Path, help='TensorRT runs what is in it: know who made it'
     )
     pruning = actions.add_parser(
-        'prune', help='delete damaged engines, and those too old or too many'
+        'prune', help='delete engines and timing caches: damaged, too old or too many'
     )
     pruning.add_argument('--max-size', type=size_in_bytes, metavar='SIZE', help='keep at most 2GB')
     pruning.add_argument(
@@ -69,7 +70,7 @@ def _list(cache: EngineCache, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.encode(kept, enc_hook=str).decode())
         return 0
-    print(f'{_counted(kept)}, in {cache.folder}')
+    print(f'{_counted([*kept, *cache.timings()])}, in {cache.folder}')
     if kept:
         print(_table(kept))
     return 0
@@ -88,18 +89,29 @@ def _prune(cache: EngineCache, arguments: argparse.Namespace) -> int:
     )
     word = 'would be deleted' if arguments.dry_run else 'deleted'
     print(f'{_counted(gone)}, {word}')
-    if gone:
-        print(_table(gone))
+    engines = _engines(gone)
+    if engines:
+        print(_table(engines))
     return 0
 
 
 ACTIONS = {'list': _list, 'add': _add, 'prune': _prune}
 
 
-def _counted(engines: Sequence[KeptEngine]) -> str:
-    """How many, and how large: '2 engines, 13.5 MB'."""
-    word = 'engine' if len(engines) == 1 else 'engines'
-    return f'{len(engines)} {word}, {shown_bytes(sum(e.size_bytes for e in engines))}'
+def _engines(kept: Sequence[KeptFile]) -> list[KeptEngine]:
+    from trt_perception.building.kept_files import KeptEngine
+
+    return [file for file in kept if isinstance(file, KeptEngine)]
+
+
+def _counted(kept: Sequence[KeptFile]) -> str:
+    """How many, and how large: '2 engines and 1 timing cache, 13.5 MB'."""
+    engines = len(_engines(kept))
+    timings = len(kept) - engines
+    words = f'{engines} engine' + ('' if engines == 1 else 's')
+    if timings:
+        words += f' and {timings} timing cache' + ('' if timings == 1 else 's')
+    return f'{words}, {shown_bytes(sum(file.size_bytes for file in kept))}'
 
 
 def _table(kept: Sequence[KeptEngine]) -> str:
