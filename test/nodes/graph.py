@@ -58,6 +58,13 @@ TRANSITIONS = {
 }
 
 
+class NodeDied(Exception):  # noqa: N818  (it says what a node did)
+    """A node ended that nobody had asked to; the text has what it printed.
+
+    It is no AssertionError: those who try again until something holds shall not go on.
+    """
+
+
 @contextlib.contextmanager
 def own_domain() -> Iterator[int]:
     """A ROS domain that no other test process on this machine uses at the same time."""
@@ -94,6 +101,7 @@ class Graph:
         self.executor = rclpy.executors.SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self._started = 0
+        self.running_nodes: list[RunningNode] = []
 
     def close(self) -> None:
         self.executor.shutdown()
@@ -101,13 +109,22 @@ class Graph:
         rclpy.shutdown(context=self.context)
 
     def wait_for(self, holds: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
-        """Serve callbacks until `holds()` is true; returns its value."""
+        """Serve callbacks until `holds()` is true; returns its value.
+
+        What the nodes printed is told where it never is, or where one of them died.
+        """
         end = time.monotonic() + seconds
         while True:
             value = holds()
             if value:
                 return value
-            assert time.monotonic() < end, f'waited {seconds:.0f} s in vain for {what}'
+            for node in self.running_nodes:
+                node.check_alive()
+            if time.monotonic() > end:
+                printed = [f'{node.name} printed:\n{node.output()}' for node in self.running_nodes]
+                raise AssertionError(
+                    '\n'.join([f'waited {seconds:.0f} s in vain for {what}', *printed])
+                )
             self.executor.spin_once(timeout_sec=0.05)
 
     def call(self, client: Client, request: Any, seconds: float = PATIENCE_S) -> Any:
@@ -137,7 +154,9 @@ class Graph:
             process = subprocess.Popen(
                 command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
             )
-        return RunningNode(self, name, process, log)
+        node = RunningNode(self, name, process, log)
+        self.running_nodes.append(node)
+        return node
 
     @contextlib.contextmanager
     def running(self, executable: str, name: str, *args: Any, **kwargs: Any):
@@ -198,6 +217,7 @@ class RunningNode:
         self._stats = graph.collect(PipelineStats, self.topic('stats'))
         self._diagnostics = graph.collect(DiagnosticArray, '/diagnostics')
         self._answers = False
+        self._asked_to_end = False
         # The one that may be called again and again comes last: see `_call`.
         self._clients = {
             service: graph.node.create_client(kind, self.topic(service))
@@ -208,13 +228,27 @@ class RunningNode:
         """What it printed so far."""
         return self._log.read_text(errors='replace')
 
+    def check_alive(self) -> None:
+        """Raise NodeDied where it has ended without having been sent a signal."""
+        status = self.process.poll()
+        if status is not None and not self._asked_to_end:
+            raise NodeDied(f'{self.name} ended with exit status {status}:\n{self.output()}')
+
     def send(self, number: int) -> None:
         """Send a signal, unless it has ended already."""
+        self._asked_to_end = True
         if self.process.poll() is None:
             self.process.send_signal(number)
 
     def end(self, number: int = signal.SIGINT, seconds: float = PATIENCE_S) -> int:
-        """Send a signal, unless it has ended already; returns its exit status."""
+        """Send a signal, unless it has ended already; returns its exit status.
+
+        May be called again.
+        """
+        if self in self.graph.running_nodes:
+            self.graph.running_nodes.remove(self)
+        else:
+            return self.process.wait(seconds)
         self._stats.close()
         self._diagnostics.close()
         for client in self._clients.values():

@@ -214,6 +214,9 @@ def test_a_signal_while_frames_stream_in_ends_the_node_well(graph, model):
 
 def test_wrong_arguments_end_the_node_with_a_reason(graph):
     node = graph.start('detect_node', 'confused', {}, {'no remap at all': '///'})
-    assert node.process.wait(20) == 1
+    try:
+        assert node.process.wait(20) == 1
+    finally:
+        node.end()
     assert 'cannot start: ' in node.output()
     assert 'Traceback' not in node.output()
