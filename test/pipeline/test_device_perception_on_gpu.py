@@ -78,6 +78,23 @@ def test_gives_what_the_cpu_gives(frames, name, overlap):
 
 
 @pytest.mark.parametrize('name', NAMES)
+def test_large_frames_of_which_only_some_rows_are_copied(name):
+    """In either memory, alone and together with others whose rows are all copied."""
+    with open_source('synthetic:5', size=(1920, 1080)) as source:
+        large = list(itertools.islice(source, 2))
+    small = Frame.from_bgr(np.ascontiguousarray(large[0].data.reshape(1080, 1920, 3)[:700, :1000]))
+    on_cpu = open_pipeline(MODELS / f'{name}.yaml', backend='onnxruntime-cpu')
+    pipeline = opened(name)
+    memory = pipeline.frame_memory(large[1].data.size)
+    memory[:] = large[1].data
+    mixed = [large[0], small, replace(large[1], data=memory)]
+    for batch in ([mixed[0]], [mixed[2]], mixed, mixed[::-1]):
+        for frame, one in zip(batch, pipeline.process(batch), strict=True):
+            assert_alike(one.result, on_cpu.process([frame])[0].result, name)
+    pipeline.close()
+
+
+@pytest.mark.parametrize('name', NAMES)
 def test_a_batch_of_different_sizes_gives_what_its_frames_give_alone(frames, name):
     pipeline = opened(name)
     sizes = [(720, 1280), (360, 640), (333, 501), (720, 64)]
