@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -119,3 +122,42 @@ def test_fast_dds_takes_the_profile(tmp_path):
         timeout=60,
     )
     assert int(done.stdout or 0) >= 64 * 2**20, done.stderr
+
+
+def test_a_process_announces_itself_twice_a_second(tmp_path):
+    """Else one whose first answer got lost is met only 3 s later, the middleware's own period."""
+    pytest.importorskip('rclpy', reason='needs ROS 2')
+    from nodes.graph import own_domain
+
+    if 'fastrtps' not in os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'):
+        pytest.skip('another middleware than Fast DDS')
+    if os.environ.get('ROS_DISTRO') == 'humble':
+        pytest.skip('announces itself by multicast only')
+    code = 'import rclpy, sys; rclpy.init(); n = rclpy.create_node("loud"); sys.stdin.readline()'
+    named = dict.fromkeys(PROFILE_VARIABLES, str(CONFIG / 'fastdds_shm.xml'))
+    with own_domain() as domain, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        # Where the 30th process of this domain would listen.
+        ear.bind(('127.0.0.1', 7410 + 250 * domain + 2 * 30))
+        ear.settimeout(20)
+        local = {'ROS_DOMAIN_ID': str(domain), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+        process = subprocess.Popen(
+            [sys.executable, '-c', code],
+            env=os.environ | named | local,
+            stdin=subprocess.PIPE,
+            cwd=tmp_path,
+        )
+        try:
+            heard = [arrival(ear)]
+            while heard[-1] < heard[0] + 3.2:
+                heard.append(arrival(ear))
+        finally:
+            process.communicate(b'end\n', timeout=20)
+    # Five more, 0.1 s apart, follow the first one anyway. Each goes out once a transport.
+    later = [moment for moment in heard if moment > heard[0] + 1.2]
+    announcements = 1 + sum(b - a > 0.2 for a, b in itertools.pairwise(later))
+    assert announcements >= 4
+
+
+def arrival(ear: socket.socket) -> float:
+    assert ear.recv(2048).startswith(b'RTPS')
+    return time.monotonic()

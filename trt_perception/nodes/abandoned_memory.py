@@ -22,7 +22,7 @@ from trt_perception.nodes.transport import SHARED_MEMORY
 _LOCK = re.compile(r'(?:fastrtps|fastdds)_[0-9a-f]{16}_el')
 """Lock files of segments, by Fast DDS 2 and 3. Those of ports are its own affair and small."""
 
-_YOUNG_S = 5.0
+YOUNG_S = 5.0
 """Seconds for which a lock file is let be: its owner may not have locked it yet."""
 
 
@@ -46,7 +46,7 @@ def abandoned_bytes(folder: Path = SHARED_MEMORY) -> int:
 
 def _old_locks(folder: Path) -> list[Path]:
     found = []
-    newest_s = time.time() - _YOUNG_S
+    newest_s = time.time() - YOUNG_S
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if _LOCK.fullmatch(entry.name):

@@ -21,7 +21,6 @@ from trt_perception.frames import COMPRESSED, Frame
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.parameter_table import CameraParameters
-from trt_perception.nodes.running import run
 from trt_perception.pipeline.statistics import PAUSED
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import to_bgr
@@ -271,8 +270,3 @@ def _decoded(frame: Frame) -> Frame:
     if frame.encoding != COMPRESSED:
         return frame
     return Frame.from_bgr(to_bgr(frame), stamp_ns=frame.stamp_ns, frame_id=frame.frame_id)
-
-
-def main() -> int:
-    """Run the node."""
-    return run(CameraNode)

@@ -13,7 +13,6 @@ from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.messages import classification_message, embeddings_message
 from trt_perception.nodes.parameter_table import ClassifyParameters
-from trt_perception.nodes.running import run
 from trt_perception.nodes.tasks import tasks_of
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
@@ -63,8 +62,3 @@ class ClassifyOutputs(Outputs):
         self._results.publish(message)
         watch.lap('publish')
         return watch.laps_ms
-
-
-def main() -> int:
-    """Run the node until it is told to end."""
-    return run(ClassifyNode)

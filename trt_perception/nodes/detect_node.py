@@ -15,7 +15,6 @@ from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.key_point_messages import KeyPointMessages
 from trt_perception.nodes.messages import embeddings_message
 from trt_perception.nodes.parameter_table import DetectParameters
-from trt_perception.nodes.running import run
 from trt_perception.nodes.serialised import DetectionBytes
 from trt_perception.nodes.tasks import tasks_of
 from trt_perception.pipeline.perception import Perceived
@@ -78,8 +77,3 @@ class DetectOutputs(Outputs):
             self._embeddings.publish(embeddings_message(found.embeddings, header))
         watch.lap('publish')
         return watch.laps_ms
-
-
-def main() -> int:
-    """Run the node until it is told to end."""
-    return run(DetectNode)

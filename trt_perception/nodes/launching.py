@@ -96,8 +96,9 @@ _TAKEN_BY: Mapping[str, Mapping[str, str]] = {
 """Which parameter an argument sets in which node."""
 
 
-RESPAWN_DELAY_S = 0.5
-"""Seconds before a node that ended is started again: one that cannot start must not fill a core."""
+RESPAWN_DELAY_S = 0.0
+"""Seconds before a node that ended is started again. One that keeps dying waits by itself, longer
+each time: see `start_note.py`."""
 
 
 def respawn(given: Mapping[str, str]) -> dict[str, Any]:

@@ -48,7 +48,6 @@ from trt_perception.nodes.overlay_objects import (
     with_key_points,
 )
 from trt_perception.nodes.parameter_table import OverlayParameters
-from trt_perception.nodes.running import run
 from trt_perception.palette import class_colors
 from trt_perception.pipeline.pairing import Group, StampPairing
 from trt_perception.pipeline.statistics import PAUSED, REPLACED, SINCE_STAMP
@@ -385,8 +384,3 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
             for known, color in zip(classes, class_colors(classes).tolist(), strict=True):
                 colors.setdefault(known.name, tuple(color))
         return colors
-
-
-def main() -> int:
-    """Run the node until it is told to end."""
-    return run(OverlayNode)

@@ -1,24 +1,20 @@
-"""The `main` of every node: a process that starts quickly and ends without a trace."""
+"""The life of a node's process, from the node's making to an end without a trace."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 
-from trt_perception.nodes.abandoned_memory import remove_abandoned_segments
 from trt_perception.nodes.lifecycle import PerceptionNode
-from trt_perception.nodes.memory import keep_freed_memory
+from trt_perception.nodes.starting import Start, could_not_start
 
 _ONE_CTRL_C_S = 1.0
 """Seconds within which several signals count as one."""
@@ -30,9 +26,7 @@ _PATIENCE_S = 4.0
 """Seconds for a callback that still runs; a launch file sends SIGTERM after 5."""
 
 
-def run(
-    make_node: Callable[[], PerceptionNode[Any]], arguments: Sequence[str] | None = None
-) -> int:
+def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None) -> int:
     """Run one node until SIGINT or SIGTERM; returns the exit status of the process.
 
     The callbacks run in a thread of their own, since the main thread waits for signals. Nothing
@@ -41,70 +35,44 @@ def run(
 
     Args:
         make_node: makes the node once rclpy is ready.
-        arguments: the command line; that of the process unless given.
+        begun: how the process began; it begins now unless given.
     """
-    signals = _Signals()
-    keep_freed_memory()
-    remove_abandoned_segments()
     sys.setswitchinterval(_SWITCH_S)
     try:
-        rclpy.init(
-            args=list(sys.argv if arguments is None else arguments),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
+        begun = begun or Start(sys.argv)
+        if begun.signals.came_within(0.0):
+            begun.note.take_away()
+            rclpy.try_shutdown()
+            return 0
         node = make_node()
     except Exception as error:  # rclpy's own for arguments and parameter files share no base
-        print(f'cannot start: {error}', file=sys.stderr)
-        rclpy.try_shutdown()
-        return 1
+        return could_not_start(error)
+    begun.joined()
     spinning = _Spinning(node)
-    signals.wait()
-    threading.Thread(target=_end_when_asked_again, args=[signals], daemon=True).start()
+    begun.signals.wait()
+    threading.Thread(target=_end_when_asked_again, args=[begun], daemon=True).start()
     node.stopping.set()
     if not spinning.stop(_PATIENCE_S):
         node.get_logger().warning('a callback does not end; leaving without it')
+        begun.note.take_away()
         sys.stdout.flush()
         os._exit(0)
     node.close()
     rclpy.try_shutdown()
+    begun.note.take_away()
     return 0
 
 
-class _Signals:
-    """SIGINT and SIGTERM, as something to wait for.
-
-    Any thread of a library may get a signal, so that holding them back in ours is not enough.
-    Python's own first step, which runs in that very thread, writes to a pipe.
-    """
-
-    def __init__(self) -> None:
-        self._outlet, inlet = os.pipe()
-        os.set_blocking(inlet, False)
-        signal.set_wakeup_fd(inlet, warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-
-    def wait(self) -> None:
-        """Wait for one, unless one has come already."""
-        os.read(self._outlet, 1)
-
-    def forget(self) -> None:
-        """Forget those that have come."""
-        os.set_blocking(self._outlet, False)
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._outlet, 4096)
-        os.set_blocking(self._outlet, True)
-
-
-def _end_when_asked_again(signals: _Signals) -> None:
+def _end_when_asked_again(begun: Start) -> None:
     """End the process at once at another signal, for an orderly end that takes too long.
 
     Those that come with the first are no impatience: at Ctrl-C in a terminal the node gets one
     from there and one from the launch file.
     """
     time.sleep(_ONE_CTRL_C_S)
-    signals.forget()
-    signals.wait()
+    begun.signals.forget()
+    begun.signals.wait()
+    begun.note.take_away()
     os._exit(1)
 
 

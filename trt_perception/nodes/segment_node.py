@@ -12,7 +12,6 @@ from trt_perception.families import Task
 from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.parameter_table import SegmentParameters
-from trt_perception.nodes.running import run
 from trt_perception.nodes.serialised import DetectionBytes, image_bytes
 from trt_perception.nodes.tasks import tasks_of
 from trt_perception.palette import class_colors
@@ -103,8 +102,3 @@ class ObjectOutputs(Outputs):
     def wants_pictures(self) -> bool:
         """The mask is published with every result."""
         return True
-
-
-def main() -> int:
-    """Run the node until it is told to end."""
-    return run(SegmentNode)

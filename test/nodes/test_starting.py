@@ -1,0 +1,134 @@
+"""The start of a node's process, with real ones."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+from ament_index_python.packages import get_package_prefix
+
+from trt_perception.nodes.abandoned_memory import YOUNG_S
+from trt_perception.nodes.transport import SHARED_MEMORY
+
+CAMERA = Path(get_package_prefix('trt_perception')) / 'lib/trt_perception/camera_node'
+SLOW_IMPORTS = """
+import sys, time
+from trt_perception.nodes.starting import start
+
+class Late:
+    def find_spec(self, name, path=None, target=None):
+        if name.endswith('nodes.camera_node'):
+            print('importing', flush=True)
+            sys.stdin.readline()
+
+sys.meta_path.insert(0, Late())
+sys.exit(start('camera_node', 'CameraNode'))
+"""
+
+
+@pytest.fixture
+def slow(tmp_path_factory) -> str:
+    """A program whose imports last until a line comes."""
+    program = tmp_path_factory.mktemp('programs') / 'slow_node.py'
+    program.write_text(SLOW_IMPORTS)
+    return str(program)
+
+
+@pytest.fixture
+def launch(graph, tmp_path):
+    """Starts a program as a launch file would; its notes lie in `tmp_path`."""
+    started = []
+
+    def make(*command: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            env={**graph.environment, 'XDG_RUNTIME_DIR': str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield make
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def names(graph) -> set[str]:
+    """All nodes of the domain, also those that hide."""
+    return {name for name, _ in graph.node.get_node_names_and_namespaces()}
+
+
+def test_the_process_is_in_the_graph_before_its_imports_are_done(launch, slow, graph):
+    process = launch(slow)
+    assert process.stdout.readline() == 'importing\n'
+    graph.wait_for(lambda: '_starting' in names(graph), 'the hidden node')
+    process.stdin.write('go on\n')
+    process.stdin.flush()
+    graph.wait_for(lambda: 'camera_node' in names(graph), 'the node')
+    graph.wait_for(lambda: '_starting' not in names(graph), 'the end of the hidden node')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
+def test_a_signal_during_the_imports_ends_it_in_order(launch, slow, tmp_path):
+    process = launch(slow)
+    assert process.stdout.readline() == 'importing\n'
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate('go on\n', timeout=20)
+    assert (process.returncode, output) == (0, '')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_arguments_are_told_and_end_it(launch):
+    process = launch(str(CAMERA), '--ros-args', '--params-file', '/missing.yaml')
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert 'cannot start' in output
+    assert 'Traceback' not in output
+
+
+def test_who_was_killed_young_waits_and_its_memory_is_removed(launch, tmp_path):
+    """The segment of a process that just died looks as if its owner were about to lock it."""
+    command = [str(CAMERA), '--ros-args', '-p', 'autostart:=false']
+    first = launch(*command)
+    wait_until(lambda: any(tmp_path.iterdir()) and segments_of(first.pid), 'the first segment')
+    left = segments_of(first.pid)
+    first.kill()
+    first.wait()
+    second = launch(*command)
+    assert 'waiting 0.5 s' in second.stdout.readline()
+    wait_until(lambda: not any(path.exists() for path in left), 'the removal', seconds=YOUNG_S + 15)
+    second.send_signal(signal.SIGINT)
+    assert second.wait(20) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def segments_of(pid: int) -> list[Path]:
+    """The lock files of Fast DDS's segments that a process has open, and the segments."""
+    locks = []
+    for link in Path(f'/proc/{pid}/fd').iterdir():
+        try:
+            file = link.readlink()
+        except OSError:
+            continue
+        if file.parent == SHARED_MEMORY and file.name.endswith('_el') and 'port' not in file.name:
+            locks += [file, file.with_name(file.name.removesuffix('_el'))]
+    return locks
+
+
+def wait_until(holds, what: str, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f'did not happen: {what}'
+        time.sleep(0.02)

@@ -1,0 +1,94 @@
+"""How a node's process starts: it joins the graph first, and imports the rest afterwards.
+
+The middleware needs some time to meet the other processes, up to a second on a busy machine. The
+imports and the loading of a network take as long. Both happen at the same time here: a hidden
+node joins the domain before anything else is imported, and goes when the real one is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Sequence
+
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+
+from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
+from trt_perception.nodes.memory import keep_freed_memory
+from trt_perception.nodes.start_note import StartNote
+from trt_perception.nodes.stop_signals import StopSignals
+
+_HIDDEN = '_starting'
+"""Names with an underscore in front are left out by `ros2 node list`."""
+
+
+class Start:
+    """The begin of a process, up to where it has joined the graph.
+
+    Attributes:
+        signals: caught from now on.
+        note: of this start; an orderly end takes it away.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """Join the graph, unless a signal asks for the end before.
+
+        Args:
+            arguments: the command line.
+
+        Raises:
+            Exception: rclpy's own, which share no base, for wrong arguments.
+        """
+        self.signals = StopSignals()
+        keep_freed_memory()
+        remove_abandoned_segments()
+        # A predecessor that died young left a segment that looked too new just now.
+        again = threading.Timer(YOUNG_S + 1.0, remove_abandoned_segments)
+        again.daemon = True
+        again.start()
+        self.note = StartNote(arguments)
+        if (pause_s := self.note.pause_s()) > 0:
+            print(
+                f'the last process of this node died soon after its start: waiting {pause_s:g} s',
+                file=sys.stderr,
+                flush=True,
+            )
+            self.signals.came_within(pause_s)
+        self.note.leave()
+        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+        self._first = rclpy.create_node(
+            _HIDDEN,
+            # Not the name, namespace and parameters of the node that is to come.
+            use_global_arguments=False,
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
+
+    def joined(self) -> None:
+        """Take the hidden node away: the real one keeps the process in the graph now."""
+        self._first.destroy_node()
+
+
+def start(module: str, node: str) -> int:
+    """Run the program of one node; returns the exit status of the process.
+
+    Args:
+        module: where the node is, in `trt_perception.nodes`.
+        node: its class.
+    """
+    try:
+        begun = Start(sys.argv)
+    except Exception as error:  # rclpy's own for arguments and parameter files share no base
+        return could_not_start(error)
+    running = importlib.import_module('trt_perception.nodes.running')
+    made = getattr(importlib.import_module(f'trt_perception.nodes.{module}'), node)
+    return int(running.run(made, begun))
+
+
+def could_not_start(error: Exception) -> int:
+    """Say so and leave the graph; returns the exit status."""
+    print(f'cannot start: {error}', file=sys.stderr)
+    rclpy.try_shutdown()
+    return 1
