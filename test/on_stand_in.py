@@ -128,6 +128,7 @@ class StreamedLauncher:
         stream.do(lambda: self._launcher.launch(source, kernel, grid, threads, copied, None))
 
     def keep(self, data):
+        self._driver.check('to_device')
         return self._launcher.keep(data)
 
 

@@ -83,6 +83,10 @@ class StandInDriver:
         """Let a call raise, after so many that do not; `sticky` ends the context."""
         self._fail.append([call, error, after, sticky])
 
+    def forgive(self):
+        """Whatever was to fail and has not does not."""
+        self._fail.clear()
+
     def reset(self, ordinal):
         """Stands for cuDevicePrimaryCtxReset."""
         self.resets += 1

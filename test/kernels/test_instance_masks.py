@@ -82,14 +82,24 @@ def uncertain(prototypes, coefficients, mask, letterbox):
     return np.abs(logits) < 1e-5 * size.max()
 
 
-def check(executor, layout, predictions, prototypes, letterboxes, thresholds=None, *, exact=True):
+def check(
+    executor,
+    layout,
+    predictions,
+    prototypes,
+    letterboxes,
+    thresholds=None,
+    *,
+    exact=True,
+    room=ROOM,
+):
     """Masks and id images are the CPU's. Gives the number of objects."""
     thresholds = thresholds or DecodeSettings()
-    drawn = Drawn(executor, layout, predictions, prototypes, letterboxes, thresholds, ROOM)
+    drawn = Drawn(executor, layout, predictions, prototypes, letterboxes, thresholds, room)
     expected = reference(layout, predictions, prototypes, letterboxes, thresholds)
     for i, theirs in enumerate(expected):
         objects, result, part = drawn.objects[i], drawn.result, drawn.layouts[i]
-        assert bytes_needed(result, part) <= ROOM
+        assert bytes_needed(result, part) <= room
         masks = read_masks(result, part, len(objects.scores))
         np.testing.assert_array_equal(objects.boxes, theirs.boxes)
         assert len(masks) == len(theirs.masks)
@@ -181,6 +191,18 @@ def test_random_logits_differ_by_rounding_only(executor):
     layout = HeadLayout(60, 2, extras=32)
     letterboxes = [Letterbox.fit((640, 384), NETWORK)]
     check(executor, layout, *scene(layout, (24, 40), steps=0), letterboxes, exact=False)
+
+
+def test_an_image_of_8k(executor):
+    """One of its objects is as large as it is."""
+    layout = HeadLayout(2, 1, extras=2)
+    predictions, prototypes = scene(layout, (6, 10))
+    predictions[0, :5] = [[80, 60], [48, 50], [160, 90], [96, 3], [0.9, 0.8]]
+    width, height = executor.largest
+    placed = [Letterbox.fit((width, height), NETWORK)]
+    chosen = DecodeSettings(0.1, 1.0)
+    room = 2 * width * height
+    assert check(executor, layout, predictions, prototypes, placed, chosen, room=room) == [2]
 
 
 def test_more_images_than_one_launch_takes(executor):

@@ -480,6 +480,44 @@ def test_pictures_are_made_on_the_gpu_while_they_are_asked_for(
     pipeline.close()
 
 
+@pytest.mark.parametrize('call', ['mem_alloc', 'pagelocked_empty'])
+@pytest.mark.parametrize('name', ['street_instance', 'street_semantic'])
+def test_out_of_memory_at_any_allocation_costs_one_frame(driver, host_kernels, street, name, call):
+    """Also of what masks, class maps and their pictures take."""
+    large = Frame.from_bgr(np.ascontiguousarray(shrunk(street[0][0])))
+    spec = load_model_spec(STREET.with_name(f'{name}.yaml'))
+    stages = kernel_stages(host_kernels)
+    pipeline = DevicePipeline(spec, network_on(driver, spec.onnx), CHOICE, make_stages=stages)
+    pipeline.pictures = True
+    pipeline.process([grey(8, 6)])
+    refused, outcome = 0, None
+    while outcome is None or isinstance(outcome, GpuMemoryError):
+        # What did fit stays, so that the first call is the one that failed before.
+        driver.fail(call, driver.MemoryError('out of memory'), after=min(refused, 1))
+        (outcome,) = pipeline.process_each([large])
+        refused += 1
+    assert refused > 1
+    driver.forgive()
+    (again,) = pipeline.process([large])
+    np.testing.assert_array_equal(outcome.result.class_ids, again.result.class_ids)
+    assert outcome.result.size == (large.width, large.height)
+    pipeline.close()
+
+
+def test_no_room_for_the_colours_of_classes_costs_one_frame(driver, host_kernels):
+    """Their table goes to the GPU when somebody first looks."""
+    spec = load_model_spec(STREET.with_name('street_semantic.yaml'))
+    stages = kernel_stages(host_kernels)
+    pipeline = DevicePipeline(spec, network_on(driver, spec.onnx), CHOICE, make_stages=stages)
+    pipeline.process([grey(64, 48)])
+    pipeline.pictures = True
+    driver.fail('to_device', driver.MemoryError('cuMemAlloc failed: out of memory'))
+    with pytest.raises(GpuMemoryError):
+        pipeline.process([grey(64, 48)])
+    assert pipeline.process([grey(64, 48)])[0].result.colored is not None
+    pipeline.close()
+
+
 def shrunk(frame):
     image = frame.data.reshape(frame.height, frame.width, 3)
     return image[::2, ::2]
