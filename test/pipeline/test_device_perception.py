@@ -241,13 +241,20 @@ def test_no_memory_when_it_is_opened_leaves_nothing(driver, model):
         on_device(driver, model)
 
 
-@pytest.mark.parametrize('call', ['Event', 'to_device'])
-def test_a_failure_while_it_is_set_up_leaves_nothing(driver, model, call):
+@pytest.mark.parametrize('after', [0, 3, 9])
+def test_a_failure_while_it_is_set_up_leaves_nothing(driver, model, after):
     spec = load_model_spec(model)
     network = network_on(driver, spec.onnx)
-    driver.fail('Event', driver.LogicError('cuEventCreate failed'))
+    made = []
+
+    def stages(gpu):
+        made.append(CpuStages(gpu))
+        return made[0]
+
+    driver.fail('Event', driver.LogicError('cuEventCreate failed'), after=after)
     with pytest.raises(InferenceError):
-        DevicePipeline(spec, network, CHOICE, make_stages=CpuStages)
+        DevicePipeline(spec, network, CHOICE, make_stages=stages, overlap=True)
+    assert made[0].closed
     network.close()
 
 

@@ -349,20 +349,20 @@ class DevicePipeline(PerceptionPipeline):
         self._image = self.runtime.inputs[0].name
         self._shapes: dict[int, Shapes] = {}
         self._rows_at: tuple[object, ...] = ()
-        self._stages = self._make_stages(gpu)
-        try:
-            self._letterbox = self._stages.letterbox(self.spec.input, self._input_dtype)
-        except BaseException:
-            self._stages.close()
-            raise
-        count = 2 if self._overlap else 1
         self._lent = Lender(gpu.host_lock, MOST_RESULTS)
         self._frames = Lender(gpu.host_lock, MOST_FRAMES)
         lent = self._lent, self._frames
         entries = Entries(self._letterbox_of)
-        self._slots.extend(
-            Slot(gpu, self._buffers, *lent, entries, number) for number in range(count)
-        )
+        self._stages = self._make_stages(gpu)
+        try:
+            self._letterbox = self._stages.letterbox(self.spec.input, self._input_dtype)
+            for number in range(2 if self._overlap else 1):
+                self._slots.append(Slot(gpu, self._buffers, *lent, entries, number))
+        except BaseException:
+            self._slots.clear()
+            self._stages.close()
+            del self._streams
+            raise
 
     def _letterbox_of(self, source: Size) -> Letterbox:
         spec = self.spec.input
