@@ -11,7 +11,10 @@ class Missed:
 
     Attributes:
         replaced: how many waited in the middleware until a newer one took their place.
-        lost: how many never got there.
+        lost: how many never got there. Also those that came while the node waited, and were
+            replaced before the processor had time to wake it: numbers do not tell these apart,
+            and neither do times of arrival nor Fast DDS's event for lost messages, which keeps
+            silent where a reliable publisher overwrites what it could not send.
     """
 
     replaced: int = 0

@@ -29,7 +29,8 @@ _FEWEST = 5
 _REMEDIES = {
     REPLACED: 'the network is slower than the camera; a faster precision or a smaller model '
     'keeps up, or let the camera send fewer images',
-    LOST: '`trt_perception doctor --transport` says what to change',
+    LOST: '`trt_perception doctor --transport` says what to change; where it finds nothing, the '
+    'processor is too busy to wake the node between two images',
     STALE: 'they are older than max_age when they arrive, or while the network is busy',
 }
 
