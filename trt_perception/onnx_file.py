@@ -6,15 +6,15 @@ import ast
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
-from google.protobuf.message import DecodeError
-from onnx import helper
 
 from trt_perception.errors import ModelFileError
 from trt_perception.tensor_spec import TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
 
 MOST_BYTES = 2**31 - 1
 """Most that one protobuf message, and so one ONNX model in memory, may hold."""
@@ -118,6 +118,10 @@ def parse_model(path: Path) -> onnx.ModelProto:
     Raises:
         ModelFileError: the file is missing, too large or damaged.
     """
+    # Here, since cameras and overlays read no ONNX file: it takes a tenth of a node's start.
+    import onnx
+    from google.protobuf.message import DecodeError
+
     data = read_model(path)
     try:
         return onnx.load_model_from_string(data)
@@ -173,6 +177,8 @@ def _operators(graph: onnx.GraphProto) -> dict[str, str]:
 
 
 def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
+    from onnx import helper
+
     tensor = value.type.tensor_type
     extents = (d.dim_value if d.HasField('dim_value') else -1 for d in tensor.shape.dim)
     dtype: np.dtype[Any] = np.dtype(np.void)
