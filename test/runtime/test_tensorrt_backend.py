@@ -22,6 +22,11 @@ from trt_perception.runtime.tensorrt_backend import TensorRTDevice, shared_engin
 from trt_perception.runtime.tensorrt_engine import TensorRTEngine
 from trt_perception.runtime.tensorrt_flavour import Flavour
 
+PLAN_TEXTS = {
+    'plan': 'built for compute 8.7',
+    'room': 'Error Code 1: Cuda Runtime (out of memory)',
+}
+
 ADDRESSES = {'images': 256, 'output0': 512}
 
 
@@ -65,8 +70,8 @@ class StandInTensorRT:
         return np.float32
 
     def _engine(self, plan):
-        if self.refuses == 'plan':
-            self.logger.log(self.ILogger.ERROR, 'built for compute 8.7')
+        if self.refuses in PLAN_TEXTS:
+            self.logger.log(self.ILogger.ERROR, PLAN_TEXTS[self.refuses])
             return None
         names = list(self.shapes)
         self.engines += 1
@@ -86,6 +91,9 @@ class StandInTensorRT:
     def _context(self, how):
         self.said.append(('context', how))
         if self.refuses == 'context':
+            return None
+        if self.refuses == 'room for a context':
+            self.logger.log(self.ILogger.ERROR, 'Error Code 2: OutOfMemory (Requested size was 9)')
             return None
         context = Context(self)
         self.contexts.append(context)
@@ -355,7 +363,9 @@ def test_no_room_for_a_further_context_leaves_the_others(owner):
     ('refuses', 'error', 'text'),
     [
         ('plan', EngineFileError, r'built for compute 8\.7.*Stand-in GPU.*cache list'),
+        ('room', GpuMemoryError, r'no room for the engine.*out of memory.*nvidia-smi'),
         ('context', BackendUnavailableError, 'execution context'),
+        ('room for a context', GpuMemoryError, 'no room for an execution context'),
         ('profile', InferenceError, 'profile'),
         ('type', ModelFileError, 'float32'),
     ],
@@ -370,6 +380,38 @@ def test_what_tensorrt_refuses_later_is_told(owner, refuses):
     device = device_on(owner, StandInTensorRT(refuses=refuses), record=None)
     with pytest.raises(InferenceError):
         run_once(owner, device, 1)
+
+
+def test_no_room_in_mid_run_is_told_as_such(owner):
+    trt = StandInTensorRT(refuses='execute')
+    device = device_on(owner, trt, record=None)
+    said = Context._say
+
+    def say(context, what, *details):
+        if what == 'execute':
+            trt.logger.log(
+                trt.ILogger.ERROR, 'Requested amount of GPU memory could not be allocated'
+            )
+        return said(context, what, *details)
+
+    trt.contexts[0]._say = say.__get__(trt.contexts[0])
+    with pytest.raises(GpuMemoryError, match='no room for this batch'):
+        run_once(owner, device, 1)
+    trt.refuses = ''
+    run_once(owner, device, 1)
+
+
+def test_what_tensorrt_warns_of_is_in_the_log(owner, caplog):
+    trt = StandInTensorRT()
+    plain = trt._engine
+
+    def warned(plan):
+        trt.logger.log(trt.ILogger.WARNING, 'an engine of a different model of device')
+        return plain(plan)
+
+    trt._engine = warned
+    device_on(owner, trt)
+    assert 'TensorRT 10.3.0 about the engine: an engine of a different model' in caplog.text
 
 
 def test_an_output_whose_shape_depends_on_the_image_is_refused(owner):

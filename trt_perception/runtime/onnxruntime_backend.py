@@ -15,7 +15,9 @@ from trt_perception.errors import (
     InferenceError,
     ModelFileError,
     ParameterError,
+    PerceptionError,
 )
+from trt_perception.runtime.no_room import no_room_for
 from trt_perception.runtime.onnxruntime_library import import_onnxruntime
 from trt_perception.runtime.protocol import Tensors
 from trt_perception.tensor_spec import TensorSpec
@@ -52,6 +54,7 @@ class OnnxRuntime:
 
         Raises:
             BackendUnavailableError: onnxruntime or its CUDA provider is missing.
+            GpuMemoryError: the GPU has no room for the network.
             ModelFileError: onnxruntime cannot load the file.
             ParameterError: `threads` is out of range.
         """
@@ -66,22 +69,16 @@ class OnnxRuntime:
         providers = ['CUDAExecutionProvider'] if cuda else ['CPUExecutionProvider']
         try:
             data = path.read_bytes()
-            # Where loading fails, it would print that and try the same provider again.
+            # Its fallback prints what went wrong and goes on on the CPU, even in mid-run.
             session = ort.InferenceSession(
-                str(path), options, providers=providers, enable_fallback=int(cuda)
+                str(path), options, providers=providers, enable_fallback=0
             )
         except OSError as error:
             raise ModelFileError(f'{path}: cannot be read: {error}') from error
-        except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise ModelFileError(
-                f'{path}: onnxruntime {ort.__version__} cannot load it: {first_line(error)}. '
-                'Export it again with an older opset, or check it with onnx.checker'
-            ) from error
+        except Exception as error:
+            raise not_loaded(path, error, cuda=cuda) from error
         if cuda and 'CUDAExecutionProvider' not in session.get_providers():
-            raise BackendUnavailableError(
-                'onnxruntime-cuda: the CUDA provider did not start (driver, CUDA or cuDNN '
-                'missing). Use backend:=onnxruntime-cpu, or install onnxruntime-gpu and its CUDA'
-            )
+            raise provider_missing()
         self.backend = 'onnxruntime-cuda' if cuda else 'onnxruntime-cpu'
         self.fingerprint = hashlib.sha256(data).hexdigest()[:16]
         self.inputs = tensor_specs(session.get_inputs())
@@ -98,7 +95,7 @@ class OnnxRuntime:
         try:
             outputs = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise InferenceError(f'onnxruntime failed: {first_line(error)}') from error
+            raise not_run(error) from error
         return dict(zip(self._output_names, outputs, strict=True))
 
     def close(self) -> None:
@@ -116,6 +113,35 @@ def tensor_specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:
         )
         for value in values
     )
+
+
+def provider_missing(said: str = 'driver, CUDA or cuDNN missing') -> BackendUnavailableError:
+    """The error for a CUDA provider that does not start, with what was said of it."""
+    return BackendUnavailableError(
+        f'onnxruntime-cuda: the CUDA provider did not start ({said}). '
+        'Use backend:=onnxruntime-cpu, or install onnxruntime-gpu and its CUDA'
+    )
+
+
+def not_loaded(path: Path, error: Exception, *, cuda: bool) -> PerceptionError:
+    """What an exception of onnxruntime means that came when a session was made."""
+    said = first_line(error)
+    if cuda and (full := no_room_for('the network', said)) is not None:
+        return full
+    # Those of the file share no public base class, but are none of Python's own.
+    if cuda and isinstance(error, (RuntimeError, ValueError)):
+        return provider_missing(said)
+    where = ' on the GPU' if cuda else ''
+    return ModelFileError(
+        f'{path}: onnxruntime {import_onnxruntime().__version__} cannot load it{where}: {said}. '
+        'Export it again with an older opset, or check it with onnx.checker'
+    )
+
+
+def not_run(error: Exception) -> InferenceError:
+    """What an exception of onnxruntime means that came in mid-run."""
+    said = f'onnxruntime failed: {first_line(error)}'
+    return no_room_for('this batch', said) or InferenceError(said)
 
 
 def first_line(error: Exception) -> str:

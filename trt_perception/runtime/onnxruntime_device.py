@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from trt_perception.errors import BackendUnavailableError, InferenceError, ModelFileError
+from trt_perception.errors import InferenceError, ModelFileError
 from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
 from trt_perception.runtime.device_protocol import Shapes, shape_key
 from trt_perception.runtime.onnxruntime_backend import (
-    first_line,
+    not_loaded,
+    not_run,
+    provider_missing,
     tensor_specs,
 )
 from trt_perception.runtime.onnxruntime_library import import_onnxruntime
@@ -53,6 +55,7 @@ class OnnxRuntimeWeights:
 
         Raises:
             BackendUnavailableError: onnxruntime or its CUDA provider is missing.
+            GpuMemoryError: the GPU has no room for the network.
             ModelFileError: onnxruntime cannot load the file.
         """
         self._ort = import_onnxruntime()
@@ -65,10 +68,7 @@ class OnnxRuntimeWeights:
         self.uses_graph = session is not None
         session = session or self._session_with(path, False)
         if session is None or CUDA not in session.get_providers():
-            raise BackendUnavailableError(
-                'onnxruntime-cuda: the CUDA provider did not start (driver, CUDA or cuDNN '
-                'missing). Use backend:=onnxruntime-cpu, or install onnxruntime-gpu and its CUDA'
-            )
+            raise provider_missing()
         self.fingerprint = hashlib.sha256(data).hexdigest()[:16]
         self.inputs = tensor_specs(session.get_inputs())
         self.outputs = tensor_specs(session.get_outputs())
@@ -112,7 +112,7 @@ class OnnxRuntimeWeights:
         try:
             self._session.run_with_iobinding(binding, options)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise InferenceError(f'onnxruntime failed: {first_line(error)}') from error
+            raise not_run(error) from error
 
     def close(self) -> None:
         """Free the session."""
@@ -130,15 +130,15 @@ class OnnxRuntimeWeights:
             'arena_extend_strategy': 'kSameAsRequested',
         }
         try:
-            return self._ort.InferenceSession(str(path), options, providers=[(CUDA, cuda)])
-        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            return self._ort.InferenceSession(
+                str(path), options, providers=[(CUDA, cuda)], enable_fallback=0
+            )
+        except (RuntimeError, ValueError) as error:  # of the provider, whatever it shall do
+            raise not_loaded(path, error, cuda=True) from error
+        except Exception as error:
             if graph:
                 return None
-            raise ModelFileError(
-                f'{path}: onnxruntime {self._ort.__version__} cannot load it on the GPU: '
-                f'{first_line(error)}. Export it again with an older opset, or check it with '
-                'onnx.checker'
-            ) from error
+            raise not_loaded(path, error, cuda=True) from error
 
     def _options(self, graph_id: str) -> Any:
         options = self._ort.RunOptions()
@@ -163,9 +163,7 @@ class OnnxRuntimeWeights:
         try:
             self._session.run_with_iobinding(binding, self._options(_NO_GRAPH))
         except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise InferenceError(
-                f'onnxruntime does not run the network on {inputs}: {first_line(error)}'
-            ) from error
+            raise not_run(error) from error
         self._stream.synchronize()
         names = [spec.name for spec in self.outputs]
         values = zip(names, binding.get_outputs(), strict=True)

@@ -16,6 +16,7 @@ from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.graphs import CudaGraph
 from trt_perception.runtime.device_protocol import Shapes, shape_key
 from trt_perception.runtime.layer_times import LayerTime, medians
+from trt_perception.runtime.no_room import no_room_for
 from trt_perception.runtime.profile_shapes import outside_profile
 from trt_perception.runtime.shared_network import Closed, SharedNetwork
 from trt_perception.runtime.tensorrt_engine import TensorRTEngine
@@ -192,7 +193,8 @@ class TensorRTDevice:
     def _execute(self) -> None:
         self._engine.messages.clear()
         if not self._context.execute_async_v3(self._stream.handle):
-            raise InferenceError(f'{self._engine.flavour} failed: {self._engine.said()}')
+            said = f'{self._engine.flavour} failed: {self._engine.said()}'
+            raise no_room_for('this batch', said) or InferenceError(said)
 
     def _recorded(self, key: object) -> CudaGraph | None:
         assert self._record is not None

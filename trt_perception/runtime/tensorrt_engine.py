@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import Any
 
 import numpy as np
 
 from trt_perception.errors import BackendUnavailableError, EngineFileError, ModelFileError
 from trt_perception.gpu.device import Gpu
+from trt_perception.runtime.no_room import no_room_for
 from trt_perception.runtime.tensorrt_flavour import (
     CudaEngine,
     CudaEngineForRtx,
@@ -19,6 +21,8 @@ from trt_perception.runtime.tensorrt_flavour import (
 )
 from trt_perception.runtime.tensorrt_messages import Messages, messages_of
 from trt_perception.tensor_spec import TensorSpec
+
+log = logging.getLogger(__name__)
 
 SCRATCH = 'scratch memory of the network'
 
@@ -45,6 +49,7 @@ class TensorRTEngine:
 
         Raises:
             EngineFileError: it was built for another TensorRT or GPU, or is damaged.
+            GpuMemoryError: the GPU has no room for it.
             ModelFileError: it has an input or output that this package cannot feed.
         """
         trt: TensorRT = flavour.module
@@ -57,8 +62,10 @@ class TensorRTEngine:
         runtime = trt.Runtime(self.messages.logger)
         self._runtime = runtime
         engine = runtime.deserialize_cuda_engine(plan)
+        for warning in self.messages.warnings:
+            log.warning('%s about the engine: %s', flavour, warning)
         if engine is None:
-            raise EngineFileError(
+            raise no_room_for('the engine', self.said()) or EngineFileError(
                 f'{flavour} does not take the engine: {self.said()}. It was built by another '
                 f'version or for another GPU than {gpu.name}. Delete it in the folder that '
                 '`trt_perception cache list` shows, and it is built anew'
@@ -88,10 +95,11 @@ class TensorRTEngine:
                 never run at the same time.
 
         Raises:
-            BackendUnavailableError: the GPU has no room.
-            GpuMemoryError: it has none for the scratch memory.
+            BackendUnavailableError: TensorRT makes none.
+            GpuMemoryError: the GPU has no room for it or its scratch memory.
         """
         trt: TensorRT = self.flavour.module
+        self.messages.clear()
         strategies = trt.ExecutionContextAllocationStrategy
         strategy = strategies.USER_MANAGED if shared_scratch else strategies.STATIC
         if self.flavour.name == 'tensorrt-rtx':
@@ -99,7 +107,7 @@ class TensorRTEngine:
         else:
             context = self.engine.create_execution_context(strategy)
         if context is None:
-            raise BackendUnavailableError(
+            raise no_room_for('an execution context', self.said()) or BackendUnavailableError(
                 f'{self.flavour} cannot make an execution context: {self.said()}. End other '
                 'programs on the GPU, or build with a smaller --batch or --workspace'
             )
