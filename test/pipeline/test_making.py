@@ -1,6 +1,7 @@
 """Which pipeline a network gets, and what its reason says."""
 
 import gc
+import sys
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from networks import write_detector
 from on_stand_in import CpuStages, network_on
 from stand_in_driver import StandInDriver
 from trt_perception.errors import (
+    GpuMemoryError,
     InferenceError,
     KernelError,
     MissingDependencyError,
     ModelOutputError,
+    ParameterError,
 )
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
@@ -86,6 +89,27 @@ def test_what_fails_closes_the_network(spec, driver, error):
 
     with pytest.raises(error):
         make_pipeline(spec, network_on(driver, spec.onnx), CHOICE, make_stages=Failing)
+
+
+@pytest.mark.parametrize('cpu_fallback', [False, True])
+def test_a_cpu_that_could_not_go_on_is_told_before_the_gpu_is_lost(
+    spec, driver, monkeypatch, cpu_fallback
+):
+    network = network_on(driver, spec.onnx)
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    use = GpuUse(cpu_fallback=cpu_fallback)
+    if cpu_fallback:
+        with pytest.raises(ParameterError, match=r'cpu_fallback: .*onnxruntime is not installed'):
+            make_pipeline(spec, network, CHOICE, use, CpuStages)
+    else:
+        make_pipeline(spec, network, CHOICE, use, CpuStages).close()
+
+
+def test_memory_that_others_hold_is_told_and_nothing_is_left(spec, driver):
+    network = network_on(driver, spec.onnx)
+    driver.others = driver.total
+    with pytest.raises(GpuMemoryError, match=r'0\.0 MiB of .* are free.*nvidia-smi'):
+        make_pipeline(spec, network, CHOICE, make_stages=CpuStages)
 
 
 def test_where_frames_are_is_told_once():

@@ -12,6 +12,8 @@ from trt_perception.errors import (
     InferenceError,
     KernelError,
     MissingDependencyError,
+    ParameterError,
+    PerceptionError,
 )
 from trt_perception.model_spec import ModelSpec
 from trt_perception.pipeline.perception import DEFAULT_USE, GpuUse, PerceptionPipeline
@@ -42,6 +44,7 @@ def make_pipeline(
         make_stages: makes the kernels; None: those of this package.
 
     Raises:
+        ParameterError: the CPU is to go on where the GPU is lost, and could not.
         PerceptionError: see `PerceptionPipeline` and `DevicePipeline`.
     """
     try:
@@ -70,11 +73,12 @@ def _on_device(
     from trt_perception.pipeline.device_stages import KernelStages
 
     wanted = contexts_wanted(network.max_batch, gpu_use)
+    if gpu_use.cpu_fallback:
+        _check_cpu(spec)
 
     @functools.cache  # for all contexts
     def on_cpu() -> PerceptionPipeline:
-        lost = BackendChoice('onnxruntime-cpu', 'the GPU was lost')
-        return _warm(PerceptionPipeline(spec, OnnxRuntime(spec.onnx), lost))
+        return _on_cpu(spec)
 
     def on_context(network: DeviceNetwork) -> DevicePipeline:
         pipeline = DevicePipeline(
@@ -105,6 +109,22 @@ def _on_device(
     except BaseException:
         first.leave_network()
         raise
+
+
+def _on_cpu(spec: ModelSpec) -> PerceptionPipeline:
+    lost = BackendChoice('onnxruntime-cpu', 'the GPU was lost')
+    return _warm(PerceptionPipeline(spec, OnnxRuntime(spec.onnx), lost))
+
+
+def _check_cpu(spec: ModelSpec) -> None:
+    """Find out now, and not when the GPU is lost, whether the CPU could go on."""
+    try:
+        _on_cpu(spec).close()
+    except PerceptionError as error:
+        raise ParameterError(
+            f'cpu_fallback: {spec.name} cannot go on on the CPU: {error}. Mend that, or leave '
+            'cpu_fallback out'
+        ) from error
 
 
 def _with_more_contexts(
