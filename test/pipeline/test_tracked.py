@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -108,3 +109,42 @@ def test_without_scipy_a_tracker_is_refused_and_none_is_not(monkeypatch):
     with pytest.raises(MissingDependencyError, match='tracking'):
         TrackedCameras(BYTETRACK)
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize('motion', ['none', 'flow'])
+@pytest.mark.parametrize('kind', ['sort', 'deepsort'])
+def test_who_takes_over_goes_on_as_if_nothing_had_been(kind, motion, tmp_path):
+    settings = TrackerSettings(kind, camera_motion=motion)
+    draws = np.random.default_rng(5)
+    picture = draws.integers(0, 255, (96, 128, 3), np.uint8)
+    frames = []
+    for step in range(30):
+        starts = np.array([[5 + 2 * step, 10], [90 - step, 50], [40, 70]]) + draws.normal(0, 1)
+        boxes = np.concatenate([starts, starts + 12], axis=1)[draws.permutation(3)]
+        looks = draws.normal(size=(3, 4)).astype(np.float32) if kind == 'deepsort' else None
+        found = Detections(
+            boxes.astype(np.float32), np.full(3, 0.9, np.float32), np.zeros(3, np.int64),
+            (128, 96), embeddings=looks,
+        )  # fmt: skip
+        image = np.roll(picture, step, axis=1)
+        frames.append((Perceived(found, image, {}), S + step * S // 10, 'ab'[step % 2]))
+    whole = TrackedCameras(settings)
+    expected = [ids(whole.follow(*frame)) for frame in frames]
+    in_turn, saved = [], tmp_path / 'tracks.npz'
+    TrackedCameras(settings).save(saved)
+    for frame in frames:
+        tracked = TrackedCameras(settings)
+        tracked.load(saved)
+        in_turn.append(ids(tracked.follow(*frame)))
+        tracked.save(saved)
+    assert in_turn == expected
+    assert len({i for found in expected for i in found}) >= 6
+
+
+def test_what_is_no_saved_file_is_refused(tmp_path):
+    tracked = TrackedCameras(BYTETRACK)
+    with pytest.raises(OSError, match='No such file'):
+        tracked.load(tmp_path / 'missing.npz')
+    (tmp_path / 'broken.npz').write_bytes(b'PK broken')
+    with pytest.raises((ValueError, KeyError, OSError, zipfile.BadZipFile)):
+        tracked.load(tmp_path / 'broken.npz')

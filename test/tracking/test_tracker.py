@@ -229,7 +229,7 @@ def test_any_number_of_objects(kind, objects):
     for frame, stamp_ns in random_frames(objects, 6, objects):
         found = following.update(frame, stamp_ns)
         assert len(found.track_ids) == len(frame)
-        motion = following._tracks.motion
+        motion = following.tracks.motion
         for part in (motion.places, motion.speeds, motion.place_variance, motion.speed_variance):
             assert np.isfinite(part).all()
 

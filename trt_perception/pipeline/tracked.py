@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trt_perception.pipeline.appearance import Appearance
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.results import Detections
 from trt_perception.tracking.assignment import require_solver
+from trt_perception.tracking.remembered import recall, remembered
 from trt_perception.tracking.settings import TrackerSettings
 from trt_perception.tracking.tracker import Tracker
+
+_IDS = 'ids given'
+"""Stands in a saved file beside the arrays of the cameras, whose names have a slash."""
+
+
+class _Ids:
+    """Counts from 1."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        self.given += 1
+        return self.given
 
 
 class TrackedCameras:
@@ -35,7 +58,7 @@ class TrackedCameras:
         Raises:
             MissingDependencyError: SciPy is not installed and something is to be followed.
         """
-        self._ids = itertools.count(1)
+        self._ids = _Ids()
         self._trackers: dict[str, Tracker] = {}
         self._without_embeddings = False
         self.appearance = appearance
@@ -66,6 +89,37 @@ class TrackedCameras:
         """Forget all objects of all cameras; their ids are not given again."""
         self._trackers.clear()
         self._without_embeddings = False
+
+    def save(self, path: Path) -> None:
+        """Write all that is known of the objects, for `load`: an .npz file of plain arrays.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        arrays: dict[str, NDArray[Any]] = {_IDS: np.array(self._ids.given)}
+        for camera, tracker in self._trackers.items():
+            for name, array in remembered(tracker).items():
+                arrays[f'{camera}/{name}'] = array
+        with path.open('wb') as file:
+            np.savez(file, **arrays)
+
+    def load(self, path: Path) -> None:
+        """Go on from what was saved, with the settings of now.
+
+        Raises:
+            OSError, ValueError, KeyError, BadZipFile: it is not there, or no such file.
+        """
+        self.reset()
+        with np.load(path, allow_pickle=False) as file:
+            arrays: dict[str, NDArray[Any]] = dict(file)
+        self._ids.given = int(arrays.pop(_IDS))
+        cameras: dict[str, dict[str, NDArray[Any]]] = {}
+        for full, array in arrays.items():
+            camera, _, name = full.rpartition('/')
+            cameras.setdefault(camera, {})[name] = array
+        for camera, known in cameras.items():
+            tracker = self._trackers[camera] = Tracker(self._settings, self._ids)
+            recall(tracker, known)
 
     def follow(self, perceived: Perceived, stamp_ns: int, camera: str = '') -> Perceived:
         """The same with embeddings and ids, where objects were found and these are asked for.

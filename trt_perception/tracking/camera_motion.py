@@ -38,6 +38,10 @@ class CameraMotion:
     Corners outside of the objects are followed by sparse optical flow (Lucas and Kanade 1981) or
     found again by ORB (Rublee et al. 2011); RANSAC finds the similarity that most of them agree
     on. BoT-SORT (Aharon et al. 2022) moves its tracks this way.
+
+    Attributes:
+        method: 'flow' or 'orb'.
+        before: the image before, grey and shrunken, and where its background is; None at first.
     """
 
     def __init__(self, method: str) -> None:
@@ -51,7 +55,7 @@ class CameraMotion:
         """
         check_choice('camera motion', method, ('flow', 'orb'))
         self.method = method
-        self._before: tuple[Grey, Grey] | None = None
+        self.before: tuple[Grey, Grey] | None = None
 
     def estimate(self, image: Grey, boxes: NDArray[np.float32]) -> Moved | None:
         """Where the picture went since the last call.
@@ -71,7 +75,7 @@ class CameraMotion:
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         background = _without(boxes, grey, factor)
-        before, self._before = self._before, (grey, background)
+        before, self.before = self.before, (grey, background)
         if before is None or before[0].shape != grey.shape or min(grey.shape) < _SMALLEST:
             return None
         if self.method == 'flow':

@@ -18,6 +18,17 @@ class FrameClock:
         self._before_ns: int | None = None
         self._unstamped = True
 
+    @property
+    def state(self) -> tuple[int, ...]:
+        """What it goes on from: nanoseconds of the frame before, if any, and whether stamped."""
+        before = () if self._before_ns is None else (self._before_ns,)
+        return (int(self._unstamped), *before)
+
+    @state.setter
+    def state(self, state: tuple[int, ...]) -> None:
+        self._unstamped = bool(state[0])
+        self._before_ns = state[1] if len(state) > 1 else None
+
     def reset(self) -> None:
         """The next frame is the first."""
         self._before_ns = None

@@ -25,6 +25,7 @@ class Tracker:
 
     Attributes:
         settings: may be replaced between two frames.
+        tracks, camera, clock, size: what it knows; see `remembered`.
     """
 
     def __init__(self, settings: TrackerSettings, ids: Iterator[int] | None = None) -> None:
@@ -36,15 +37,15 @@ class Tracker:
         """
         self.settings = settings
         self._ids = itertools.count(1) if ids is None else ids
-        self._clock = FrameClock()
+        self.clock = FrameClock()
         self.reset()
 
     def reset(self) -> None:
         """Forget all objects; their ids are not given again."""
-        self._tracks = Tracks()
-        self._camera: CameraMotion | None = None
-        self._size: tuple[int, int] | None = None
-        self._clock.reset()
+        self.tracks = Tracks()
+        self.camera: CameraMotion | None = None
+        self.size: tuple[int, int] | None = None
+        self.clock.reset()
 
     def update(
         self,
@@ -66,36 +67,36 @@ class Tracker:
             MissingDependencyError: SciPy is not installed.
         """
         settings = self.settings
-        if self._size not in (None, detections.size):
+        if self.size not in (None, detections.size):
             self.reset()
-        self._size = detections.size
-        seconds = self._clock.tick(stamp_ns, settings.memory)
+        self.size = detections.size
+        seconds = self.clock.tick(stamp_ns, settings.memory)
         if seconds is None:
-            self._tracks = Tracks()
-            self._camera = None
+            self.tracks = Tracks()
+            self.camera = None
         else:
-            self._tracks.predict(seconds)
+            self.tracks.predict(seconds)
         self._follow_camera(image, detections, settings)
         ids = self._follow_objects(Sightings.of(detections), len(detections), settings)
-        self._tracks.forget(settings.memory)
+        self.tracks.forget(settings.memory)
         return replace(detections, track_ids=ids)
 
     def _follow_camera(
         self, image: NDArray[np.uint8] | None, detections: Detections, settings: TrackerSettings
     ) -> None:
         if settings.camera_motion == 'none' or image is None:
-            self._camera = None
+            self.camera = None
             return
-        if self._camera is None or self._camera.method != settings.camera_motion:
-            self._camera = CameraMotion(settings.camera_motion)
-        moved = self._camera.estimate(image, detections.boxes)
+        if self.camera is None or self.camera.method != settings.camera_motion:
+            self.camera = CameraMotion(settings.camera_motion)
+        moved = self.camera.estimate(image, detections.boxes)
         if moved is not None:
-            self._tracks.motion.shift(moved)
+            self.tracks.motion.shift(moved)
 
     def _follow_objects(
         self, seen: Sightings, count: int, settings: TrackerSettings
     ) -> NDArray[np.int64]:
-        tracks = self._tracks
+        tracks = self.tracks
         matches = associate(tracks, seen, settings)
         found = np.flatnonzero(matches != UNMATCHED)
         tracks.see(matches[found], seen, found)
