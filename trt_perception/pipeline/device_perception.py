@@ -106,6 +106,7 @@ class DevicePipeline(PerceptionPipeline):
         self._on_cpu = on_cpu
         self._instead: PerceptionPipeline | None = None
         self._rebuilt = False
+        self._gone = ''
         self._trace: Trace | None = None
         self._batches = 0
         self._slots: deque[Slot] = deque()
@@ -135,11 +136,15 @@ class DevicePipeline(PerceptionPipeline):
             return begun.result()
         except DeviceLostError as error:
             # A second batch that the same fault took must not count as a second fault.
-            if self._instead is None and self._network.owner.lost:
+            if self._instead is None and not self._gone and self._network.owner.lost:
                 self._recover(error)
             raise
 
     def _begin(self, readable: Sequence[_Readable]) -> Future[list[Perceived]]:
+        if self._gone:
+            refused: Future[list[Perceived]] = Future()
+            refused.set_exception(DeviceLostError(self._gone))
+            return refused
         return self._network.owner.submit(lambda gpu: self._enqueue(gpu, readable))
 
     def _enqueue(self, gpu: Gpu, readable: Sequence[_Readable]) -> InFlight[list[Perceived]]:
@@ -151,7 +156,7 @@ class DevicePipeline(PerceptionPipeline):
         # preprocess
         shapes, tensors = self._place(gpu, len(frames))
         streams.follow(streams.compute, streams.copy_in, slot.entered)
-        slot.began.record(streams.compute)
+        slot.begin(streams.compute)
         letterboxes = self._letterbox.enqueue(images, tensors[self._image], streams.compute)
         slot.prepared.record(streams.compute)
         # infer
@@ -357,7 +362,8 @@ class DevicePipeline(PerceptionPipeline):
         try:
             self._letterbox = self._stages.letterbox(self.spec.input, self._input_dtype)
             for number in range(2 if self._overlap else 1):
-                self._slots.append(Slot(gpu, self._buffers, *lent, entries, number))
+                slot = Slot(gpu, self._buffers, *lent, entries, number, apart=self._copies_apart)
+                self._slots.append(slot)
         except BaseException:
             self._slots.clear()
             self._stages.close()
@@ -441,20 +447,30 @@ class DevicePipeline(PerceptionPipeline):
 
         Raises:
             InferenceError: it goes on; only what was under way is lost.
+            DeviceLostError: it cannot, now and with every later frame.
         """
+        told = f'{error}'
         if not self._rebuilt:
             self._rebuilt = True
             try:
                 self._rebuild()
             except PerceptionError as again:
-                log.warning('the GPU cannot be used again: %s', again)
+                told = f'{error}. Setting it up anew failed: {again}'
+                log.warning('%s', told)
             else:
                 raise InferenceError(f'{error}. It was set up anew and goes on') from error
+        self._tear_down()
+        self._network.close()
         if self._on_cpu is not None:
-            self._instead = self._on_cpu()
-            reason = f'the GPU was lost: {error}'
-            self.choice = replace(self._instead.choice, reason=reason)
-            raise InferenceError(f'{error}. It goes on on the CPU') from error
+            try:
+                self._instead = self._on_cpu()
+            except PerceptionError as neither:
+                told = f'{told}. The CPU cannot go on either: {neither}'
+            else:
+                self.choice = replace(self._instead.choice, reason=f'the GPU was lost: {error}')
+                raise InferenceError(f'{error}. It goes on on the CPU') from error
+        self._gone = told
+        raise DeviceLostError(told) from error
 
     def _rebuild(self) -> None:
         self._tear_down()

@@ -62,6 +62,8 @@ class Slot:
         frames: Lender,
         entries: Entries,
         number: int,
+        *,
+        apart: bool = True,
     ) -> None:
         """Nothing is allocated before the first use.
 
@@ -72,6 +74,7 @@ class Slot:
             frames: has lent memory in which frames may be that are not copied on the host.
             entries: know how batches of frames are laid out.
             number: tells the pipeline's slots apart.
+            apart: whether copies have streams of their own; see `Streams`.
         """
         self.in_flight: InFlight[Any] | None = None
         self.batch = 0
@@ -84,9 +87,12 @@ class Slot:
         self._guess_of = 0
         self._guess: list[slice] = []
         self.entering, self.entered = gpu.event(), gpu.event()
-        self.began, self.prepared = gpu.event(), gpu.event()
-        self.inferred, self.decoded = gpu.event(), gpu.event()
-        self.leaving, self.done = gpu.event(), gpu.event()
+        self.prepared, self.inferred = gpu.event(), gpu.event()
+        self.decoded, self.done = gpu.event(), gpu.event()
+        # In one stream, one stage begins where the one before ends.
+        self._apart = apart
+        self.began = gpu.event() if apart else self.entered
+        self.leaving = gpu.event() if apart else self.decoded
 
     def copy_in(
         self, frames: Sequence[Frame], sizes: Sequence[int], stream: Stream
@@ -109,6 +115,11 @@ class Slot:
         self._queue(entry, data, device, stream)
         self.entered.record(stream)
         return entry.images(device)
+
+    def begin(self, stream: Stream) -> None:
+        """Note that the work on what was copied in begins."""
+        if self._apart:
+            self.began.record(stream)
 
     def _queue(
         self, entry: BatchEntry, data: Sequence[NDArray[np.uint8]], device: int, stream: Stream
@@ -143,7 +154,8 @@ class Slot:
         host = self._results.lend(nbytes) if nbytes >= _WORTH_LENDING else None
         if host is None:
             host = self._buffers.pinned(f'results, slot {self._number}', nbytes)
-        self.leaving.record(stream)
+        if self._apart:
+            self.leaving.record(stream)
         device = self.result(nbytes)
         self._driver.memcpy_dtoh_async(host[:head], device, stream)
         if self._guess_of != nbytes:
