@@ -8,6 +8,7 @@ from pathlib import Path
 from trt_perception.cli.model_arguments import add_model_option, add_opening
 from trt_perception.cli.numbers import rate, size, whole
 from trt_perception.cli.thresholds import add_thresholds
+from trt_perception.cli.tracking_arguments import add_tracking
 
 
 def describe() -> str:
@@ -36,37 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_opening(model)
     model.add_argument('--threads', type=whole, metavar='N', help='CPU threads for inference')
     add_thresholds(model)
-    _add_tracking(parser.add_argument_group('tracking'))
+    add_tracking(parser.add_argument_group('tracking'))
     _add_input(parser.add_argument_group('input'))
     _add_output(parser.add_argument_group('output'))
-
-
-def _add_tracking(tracking: argparse._ArgumentGroup) -> None:
-    """How objects are followed; `detecting` makes `TrackerSettings` of it."""
-    tracking.add_argument(
-        '--tracker',
-        default='none',
-        metavar='KIND',
-        help='give objects ids that stay: sort, bytetrack or deepsort; default none',
-    )
-    tracking.add_argument(
-        '--track-memory',
-        type=float,
-        metavar='SECONDS',
-        help='remember an object that is not seen for so long',
-    )
-    tracking.add_argument(
-        '--camera-motion',
-        default='none',
-        metavar='KIND',
-        help='take the motion of the camera out: flow or orb; default none',
-    )
-    tracking.add_argument(
-        '--embedding-model',
-        default='',
-        metavar='MODEL',
-        help='looks at every object and gives it an embedding, which deepsort needs',
-    )
 
 
 def _add_input(source: argparse._ArgumentGroup) -> None:

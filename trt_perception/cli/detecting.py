@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -22,6 +21,7 @@ from trt_perception.cli.results_entries import entry_of, refused_entry
 from trt_perception.cli.results_file import ResultsFile, head_of, summary_of
 from trt_perception.cli.tables import counted, stage_table
 from trt_perception.cli.thresholds import settings_of
+from trt_perception.cli.tracking_arguments import tracker_settings
 from trt_perception.drawing.drawn import Status
 from trt_perception.errors import FrameError
 from trt_perception.frames import Frame
@@ -34,7 +34,6 @@ from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.results import SegmentationMap
 from trt_perception.sources.opening import open_source
 from trt_perception.sources.source import Source
-from trt_perception.tracking.settings import TrackerSettings
 
 ENDLESS_LIMIT = 100
 """Frames of a source that never ends, where no limit is given; a camera runs until Ctrl-C."""
@@ -46,7 +45,7 @@ def detect(arguments: argparse.Namespace) -> int:
     Raises:
         PerceptionError: the model or the input cannot be used, or nothing can be written.
     """
-    tracked = TrackedCameras(_tracker_settings(arguments))
+    tracked = TrackedCameras(tracker_settings(arguments))
     pipeline = open_built_pipeline(
         arguments.model,
         backend=arguments.backend,
@@ -236,15 +235,3 @@ class _Run:
         if self._tracked.note:
             print(self._tracked.note)
         print(f'results in {self._out}')
-
-
-def _tracker_settings(arguments: argparse.Namespace) -> TrackerSettings:
-    """How to follow objects.
-
-    Raises:
-        ParameterError: there is no such tracker, or a value is not allowed.
-    """
-    settings = TrackerSettings(kind=arguments.tracker, camera_motion=arguments.camera_motion)
-    if arguments.track_memory is not None:
-        settings = replace(settings, memory=arguments.track_memory)
-    return settings

@@ -96,7 +96,7 @@ class TrackedCameras:
         Raises:
             OSError: it cannot be written.
         """
-        arrays: dict[str, NDArray[Any]] = {_IDS: np.array(self._ids.given)}
+        arrays: dict[str, Any] = {_IDS: np.array(self._ids.given)}
         for camera, tracker in self._trackers.items():
             for name, array in remembered(tracker).items():
                 arrays[f'{camera}/{name}'] = array
