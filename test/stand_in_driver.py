@@ -28,6 +28,7 @@ class StandInDriver:
         live: addresses and sizes of device memory.
         pinned: addresses and sizes of page-locked memory.
         handles: streams and events that still exist.
+        after_reset: called when the context was reset.
     """
 
     class Error(Exception):
@@ -52,6 +53,7 @@ class StandInDriver:
         self.retained = 0
         self.resets = 0
         self.sticky = None
+        self.after_reset = lambda: None
         self.random = random.Random(seed)
         self.freed_in = set()
         self.owner_thread = None
@@ -95,6 +97,7 @@ class StandInDriver:
         self.pinned.clear()
         for stream in self.streams:
             stream.queue.clear()
+        self.after_reset()
         return 0
 
     def pushed(self):

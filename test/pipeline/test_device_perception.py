@@ -18,6 +18,7 @@ from trt_perception.errors import (
     FrameError,
     GpuMemoryError,
     InferenceError,
+    ModelFileError,
 )
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
@@ -304,6 +305,57 @@ def test_a_gpu_that_does_not_come_back_is_told(driver, model):
     pipeline.close()
 
 
+SETTING_UP = (
+    'Device',
+    'retain_primary_context',
+    'Stream',
+    'Event',
+    'mem_alloc',
+    'launch',
+    'enqueue',
+)
+
+
+@pytest.mark.parametrize('error', ['MemoryError', 'LogicError'])
+@pytest.mark.parametrize('call', SETTING_UP)
+@pytest.mark.parametrize('to_cpu', [False, True])
+def test_where_setting_it_up_anew_fails_all_is_given_back_and_told(
+    driver, model, call, error, to_cpu
+):
+    on_cpu = (lambda: open_pipeline(model, backend='onnxruntime-cpu')) if to_cpu else None
+    pipeline = on_device(driver, model, on_cpu=on_cpu)
+    pipeline.process([grey(64, 48)])
+    lose(driver)
+    driver.after_reset = lambda: driver.fail(call, getattr(driver, error)(f'{call} fails again'))
+    with pytest.raises(InferenceError, match='illegal memory'):
+        pipeline.process([grey(64, 48)])
+    gc.collect()
+    assert driver.live == {}
+    assert driver.retained == 0
+    for _ in range(2):
+        if to_cpu:
+            assert len(pipeline.process([grey(64, 48)])[0].result) == 2
+            continue
+        with pytest.raises(DeviceLostError, match='Setting it up anew failed'):
+            pipeline.process([grey(64, 48)])
+    pipeline.close()
+
+
+def test_a_cpu_that_cannot_go_on_either_is_told(driver, model):
+    def on_cpu():
+        raise ModelFileError('the CPU has no such operator')
+
+    pipeline = on_device(driver, model, on_cpu=on_cpu)
+    lose(driver)
+    with pytest.raises(InferenceError, match='set up anew'):
+        pipeline.process([grey(64, 48)])
+    lose(driver)
+    for _ in range(2):
+        with pytest.raises(DeviceLostError, match='no such operator'):
+            pipeline.process([grey(64, 48)])
+    pipeline.close()
+
+
 def test_where_it_is_allowed_the_cpu_goes_on(driver, model):
     pipeline = on_device(
         driver, model, on_cpu=lambda: open_pipeline(model, backend='onnxruntime-cpu')
@@ -362,6 +414,13 @@ def test_a_frame_in_memory_of_the_pipeline_is_not_copied_on_the_host(
     del memory, perceived
     again = pipeline.frame_memory(48 * 64 * 3)
     assert again.__array_interface__['data'][0] == start
+
+
+def test_without_a_gpu_there_is_still_memory_for_frames(driver, model):
+    """It was lost, or closed: the frames that come meanwhile are read all the same."""
+    pipeline = on_device(driver, model)
+    pipeline.close()
+    assert len(pipeline.frame_memory(100)) == 100
 
 
 @pytest.mark.parametrize('in_place', [False, True])
