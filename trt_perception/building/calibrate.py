@@ -6,7 +6,8 @@ The images go through the very preprocessing that the pipeline runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -109,7 +110,6 @@ def calibrate(
     options = options or CalibrationOptions()
     options.check()
     tensor = _input_tensor(spec)
-    preprocess = Preprocessor(spec.input, tensor.dtype)
     collector = RangeCollector(
         spec.onnx,
         options.method,
@@ -119,30 +119,36 @@ def calibrate(
     )
     seen = _Seen()
     try:
-        for frame in frames:
-            image = seen.look(frame)
-            if image is None:
-                continue
+        preprocess = Preprocessor(spec.input, tensor.dtype)
+        for image in itertools.islice(seen.usable(frames), options.limit):
             preprocess(image, tensor[0])
             tensor[1:] = tensor[0]
             collector.add(tensor)
             on_image(collector.images)
-            if collector.images >= options.limit:
-                break
         seen.check(source, unreadable())
-        ranges = CalibrationRanges(
-            onnx=spec.onnx.name,
-            onnx_sha256=graph_digest(spec.onnx),
-            method=options.method,
-            detail=f'{options.percentile:g}' if options.method == 'percentile' else '',
-            preprocessing=spec.input,
-            images=CalibrationImages(source, collector.images, tuple(seen.hashes)),
-            tensors=collector.ranges(),
-        )
+        images = CalibrationImages(source, collector.images, tuple(seen.hashes))
+        ranges = _ranges(spec, options, images, collector)
     finally:
         collector.close()
     warnings = seen.warnings(unreadable()) + _silent(ranges)
     return Calibration(ranges, tuple(warnings))
+
+
+def _ranges(
+    spec: ModelSpec,
+    options: CalibrationOptions,
+    images: CalibrationImages,
+    collector: RangeCollector,
+) -> CalibrationRanges:
+    return CalibrationRanges(
+        onnx=spec.onnx.name,
+        onnx_sha256=graph_digest(spec.onnx),
+        method=options.method,
+        detail=f'{options.percentile:g}' if options.method == 'percentile' else '',
+        preprocessing=spec.input,
+        images=images,
+        tensors=collector.ranges(),
+    )
 
 
 def _input_tensor(spec: ModelSpec) -> NDArray[np.generic]:
@@ -175,6 +181,13 @@ class _Seen:
     alike: int = 0
     black: int = 0
     unusable: list[str] = field(default_factory=list)
+
+    def usable(self, frames: Iterable[Frame]) -> Iterator[NDArray[np.uint8]]:
+        """The images of those frames that can be used; see `look`."""
+        for frame in frames:
+            image = self.look(frame)
+            if image is not None:
+                yield image
 
     def look(self, frame: Frame) -> NDArray[np.uint8] | None:
         """uint8 [H, W, 3] BGR; None if the frame cannot be used."""

@@ -96,13 +96,7 @@ def open_built_pipeline(
         else:
             choice = choose_backend(backend, precision, without=failed)
         if choice.backend not in ENGINE_BACKENDS:
-            pipeline = open_pipeline(
-                model, backend=backend, precision=precision, threads=threads, gpu_use=gpu_use
-            )
-            if pipeline.choice.backend == choice.backend:  # which says of engines, too, why not
-                _, said, where = pipeline.choice.reason.partition(FRAMES)
-                pipeline.choice = replace(choice, reason=f'{choice.reason}{said}{where}')
-            return pipeline
+            return _open_as_it_is(model, choice, backend, precision, threads, gpu_use)
         try:
             precisions = (precision, fallback)
             yaml = find_model(model)
@@ -113,6 +107,24 @@ def open_built_pipeline(
                 raise
             failed[choice.backend] = str(error)
             watch.warn(f'going on without {choice.backend}: {error}')
+
+
+def _open_as_it_is(
+    model: str | Path,
+    choice: BackendChoice,
+    backend: str,
+    precision: str,
+    threads: int | None,
+    gpu_use: GpuUse,
+) -> PerceptionPipeline:
+    """By a backend that needs no engine; the reason says, too, why there is none."""
+    pipeline = open_pipeline(
+        model, backend=backend, precision=precision, threads=threads, gpu_use=gpu_use
+    )
+    if pipeline.choice.backend == choice.backend:
+        _, said, where = pipeline.choice.reason.partition(FRAMES)
+        pipeline.choice = replace(choice, reason=f'{choice.reason}{said}{where}')
+    return pipeline
 
 
 def _open_engine(

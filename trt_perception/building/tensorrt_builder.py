@@ -120,13 +120,7 @@ def build_plan(
     # The parser owns weights of the network: it must live until the build is over.
     parser = trt.OnnxParser(network, messages.logger)
     _parse(network, parser, model, flavour, origin, messages)
-    config = builder.create_builder_config()
-    _set_profiles(builder, config, network, options, origin)
-    _set_options(trt, config, options)
-    if options.targets:
-        _set_targets(trt, config, options.targets)
-    if flavour.name == 'tensorrt':  # TensorRT-RTX times nothing while it builds
-        _set_timing_cache(config, timing_cache)
+    config = _configured(builder, network, flavour, options, origin, timing_cache)
     watch = BuildWatch(control)
     config.progress_monitor = _progress_monitor(trt, watch)
     plan = builder.build_serialized_network(network, config)
@@ -144,6 +138,25 @@ def build_plan(
         network.num_layers,
         tuple(messages.warnings),
     )
+
+
+def _configured(
+    builder: Builder,
+    network: Network,
+    flavour: Flavour,
+    options: BuildOptions,
+    origin: str,
+    timing_cache: bytes,
+) -> BuilderConfig:
+    """How the network is built: its profiles, what the user chose, and what was timed before."""
+    config = builder.create_builder_config()
+    _set_profiles(builder, config, network, options, origin)
+    _set_options(flavour.module, config, options)
+    if options.targets:
+        _set_targets(flavour.module, config, options.targets)
+    if flavour.name == 'tensorrt':  # TensorRT-RTX times nothing while it builds
+        _set_timing_cache(config, timing_cache)
+    return config
 
 
 def _check_options(flavour: Flavour, options: BuildOptions) -> None:

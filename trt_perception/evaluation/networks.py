@@ -133,12 +133,28 @@ def open_network(
             source=engines,
         )
     choice = choose_backend(backend)
-    before = psutil.Process().memory_info().rss
     if precision == 'fp32':
-        pipeline = _pipeline(spec, spec.onnx, choice, threads)
-        size = spec.onnx.stat().st_size
-        return Network(precision, choice.backend, pipeline, AS_IT_IS, size, _grown(before))
-    ranges = _ranges(spec, calibration or ranges_path(model_yaml), precision, calibration)
+        return _as_it_is(spec, choice, threads)
+    ranges = _ranges(spec, calibration or ranges_path(model_yaml), calibration)
+    return _emulated(spec, precision, ranges, keep_float, choice, threads)
+
+
+def _as_it_is(spec: ModelSpec, choice: BackendChoice, threads: int | None) -> Network:
+    before = psutil.Process().memory_info().rss
+    pipeline = _pipeline(spec, spec.onnx, choice, threads)
+    size = spec.onnx.stat().st_size
+    return Network('fp32', choice.backend, pipeline, AS_IT_IS, size, _grown(before))
+
+
+def _emulated(
+    spec: ModelSpec,
+    precision: Precision,
+    ranges: CalibrationRanges | None,
+    keep_float: Collection[str],
+    choice: BackendChoice,
+    threads: int | None,
+) -> Network:
+    """The graph that TensorRT would get, rewritten for onnxruntime."""
     own = spec.quantisation.keep_float if precision == 'int8' else ()
     prepared = prepare_graph(spec.onnx, precision, ranges, sorted({*own, *keep_float}))
     with tempfile.TemporaryDirectory(prefix='trt_perception_') as folder:
@@ -176,9 +192,7 @@ def _grown(before: int) -> int:
     return max(int(psutil.Process().memory_info().rss) - before, 0)
 
 
-def _ranges(
-    spec: ModelSpec, path: Path, precision: Precision, named: Path | None
-) -> CalibrationRanges | None:
+def _ranges(spec: ModelSpec, path: Path, named: Path | None) -> CalibrationRanges | None:
     # A float16 network needs none, and neither does one that was trained with quantisers.
     if named is None and not path.is_file():
         return None
