@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage
 from vision_msgs.msg import Detection2DArray
 
@@ -80,6 +81,17 @@ def test_a_bad_image_is_counted_and_the_next_one_is_served(node, camera, detecti
     stats = count_one(node, cause, lambda: camera.publish(image))
     assert stats.frames_failed >= 1
     assert stats.frames_dropped == sum(stats.drop_counts)
+    [message] = camera.show(bgr_image(ALL), detections)
+    assert set(found(message)) == set(NAMES)
+
+
+def test_an_image_whose_bytes_end_too_early_is_counted(node, camera, detections):
+    for _ in range(2):  # the second one at the latest is taken as bytes
+        camera.show(bgr_image(ALL), detections)
+    damaged = serialize_message(bgr_image(ALL))[:-1000]
+    count_one(node, 'corrupt', lambda: camera.publisher.publish(damaged))
+    status = node.diagnostics(lambda s: 'it ends after' in s.message)
+    assert 'image on /bad/image left out' in status.message
     [message] = camera.show(bgr_image(ALL), detections)
     assert set(found(message)) == set(NAMES)
 

@@ -15,15 +15,22 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 import rclpy
 from sensor_msgs.msg import Image
 
+from networks import write_detector
 from nodes.image_sender import image_sender, picture
+from on_stand_in import CpuStages, network_on
+from stand_in_driver import StandInDriver
 from trt_perception.errors import FrameError
 from trt_perception.gpu.lending import Lender, NoLock
+from trt_perception.model_spec import load_model_spec
 from trt_perception.nodes import byte_take, image_taking
 from trt_perception.nodes.byte_take import NO_NUMBER, Info
 from trt_perception.nodes.frame_subscription import FrameSubscription
 from trt_perception.nodes.image_taking import frame_and_header, implausible
 from trt_perception.nodes.image_wait import ImageWait
 from trt_perception.nodes.sequence_gaps import Missed
+from trt_perception.pipeline.device_perception import DevicePipeline
+from trt_perception.pipeline.perception import open_pipeline
+from trt_perception.runtime.selection import BackendChoice
 
 NUMBERS = itertools.count()
 PATIENCE_S = 20.0
@@ -207,6 +214,34 @@ def test_where_there_is_no_memory_the_image_is_left_out(open_taking, lender):
         taking.sent(64, 48, 3)
     broken.clear()
     assert_shows(taking.sent(64, 48, 4), 64, 48, 4)
+
+
+def test_on_a_gpu_a_camera_s_bytes_are_not_copied_on_the_host(open_taking, tmp_path, monkeypatch):
+    model = write_detector(tmp_path, [(32, 24, 16, 8)], [[0.9, 0.1]], ('car', 'dog'))
+    spec, driver = load_model_spec(model), StandInDriver()
+    choice = BackendChoice('stand-in', 'a test')
+    pipeline = DevicePipeline(spec, network_on(driver, spec.onnx), choice, make_stages=CpuStages)
+    taking = open_taking(memory=pipeline.frame_memory)
+    first = taking.sent(64, 48, 1)
+    assert not pipeline.has_lent(first.frame)
+    on_cpu = open_pipeline(model, backend='onnxruntime-cpu', threads=1)
+
+    def refuse(*_, **__):
+        raise AssertionError('copied')
+
+    monkeypatch.setattr('trt_perception.gpu.host_copy._copy', refuse)
+    for seed in (2, 3, 4):
+        arrival = taking.sent(64, 48, seed)
+        assert pipeline.has_lent(arrival.frame)
+        (perceived,) = pipeline.process([arrival.frame])
+        (wanted,) = on_cpu.process([arrival.frame])
+        np.testing.assert_array_equal(perceived.result.boxes, wanted.result.boxes)
+    # A node that is deactivated while its frames are still around.
+    pipeline.close()
+    assert_shows(arrival, 64, 48, 4)
+    gone = taking.sent(64, 48, 5)
+    assert_shows(gone, 64, 48, 5)
+    on_cpu.close()
 
 
 def refuse_to_load(monkeypatch):

@@ -94,6 +94,16 @@ def test_a_slow_machine_moves_it_and_a_calm_one_back(pipeline, told):
     assert found(pipeline) == [0, 1]
 
 
+def test_memory_for_frames_is_the_current_variants(pipeline, machine):
+    sizes = [len(pipeline.frame_memory(10))]
+    machine.temperature_c = 90.0
+    pipeline.frame_done(1.0)
+    sizes.append(len(pipeline.frame_memory(20)))
+    assert sizes == [10, 20]
+    lent = [variant.pipeline._lender.use.allocations for variant in pipeline.variants]
+    assert lent == [1, 1]
+
+
 def test_a_hot_gpu_moves_it(pipeline, told, machine):
     machine.temperature_c = 90.0
     pipeline.frame_done(1.0)

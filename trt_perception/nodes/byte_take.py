@@ -169,4 +169,7 @@ class ByteTake:
 
 def _loaded(name: str) -> ctypes.CDLL:
     """A library that this process has loaded already: a second one would have other contents."""
-    return ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    try:
+        return ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except OSError as error:  # with no reason in it
+        raise OSError(f'{name} is not loaded under this name') from error
