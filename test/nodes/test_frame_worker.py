@@ -61,17 +61,18 @@ def running(graph):
     )
     camera = CameraInput('', TOPIC, NoOutputs())
     camera.open(tallied, subscription)
-    work, faults = Slow(), []
+    work, worked, faults = Slow(), [], []
     worker = FrameWorker(
         [camera],
         ImageWait(graph.context, [subscription.handle]),
         WaitingFrames(1, max_batch=1, deadline_s=0.0),
         work=work,
+        worked=lambda: worked.append(len(work.stamps)),
         failed=faults.append,
         paused=lambda: '',
     )
     worker.start()
-    yield SimpleNamespace(work=work, faults=faults, statistics=tallied.statistics)
+    yield SimpleNamespace(work=work, worked=worked, faults=faults, statistics=tallied.statistics)
     work.may_end.release(100)
     assert worker.stop()
     camera.close()
@@ -97,6 +98,7 @@ def test_images_that_come_during_the_work_are_replaced_not_lost(graph, running, 
     running.work.began()
     assert running.work.stamps[-1] == stamps[-1], 'the newest wins'
     assert dict(running.statistics.snapshot().drops) == {'replaced': 5}
+    assert running.worked == [1], 'told after each batch, and not before'
     heard.close()
 
 

@@ -35,6 +35,7 @@ class FrameWorker:
         waiting: WaitingFrames[Arrival],
         *,
         work: Callable[[Sequence[Taken]], None],
+        worked: Callable[[], None] = lambda: None,
         failed: Callable[[Exception], None],
         paused: Callable[[], str],
     ) -> None:
@@ -45,6 +46,7 @@ class FrameWorker:
             wait: for these subscriptions.
             waiting: a place for each camera, in the same order.
             work: handles one batch; sees to frames that fail by itself.
+            worked: called when that is through with a batch.
             failed: told of whatever else goes wrong; the next image is served.
             paused: the cause for which frames are dropped now; '' for none.
         """
@@ -52,6 +54,7 @@ class FrameWorker:
         self._wait = wait
         self._waiting = waiting
         self._work = work
+        self._worked = worked
         self._failed = failed
         self._paused = paused
         self._stopping = threading.Event()
@@ -91,6 +94,7 @@ class FrameWorker:
                 assert camera.subscription is not None
                 camera.subscription.looked_away()
             self._work([(self._cameras[n], arrival) for n, arrival in self._waiting.take()])
+            self._worked()
         else:
             self._wait.wait(due_in_s)
 

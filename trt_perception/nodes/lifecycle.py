@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic
@@ -35,6 +36,10 @@ from trt_perception.nodes.reports import (
 from trt_perception.pipeline.statistics import PipelineStatistics
 
 REPORT_PERIOD_S = 1.0
+
+_FRAMES_FLOW_S = 0.5
+"""Seconds since the last frame was done within which a next one is expected."""
+
 _CONFIGURED = ('inactive', 'active', 'activating', 'deactivating', 'cleaningup')
 
 
@@ -102,7 +107,10 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         self._refuse_impossible_transitions()
         # A steady clock: with use_sim_time and no /clock, ROS time never goes on.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(REPORT_PERIOD_S, self.report, clock=self._steady)
+        self._frame_done_s = -math.inf
+        self._report_waits = False
+        self._now_report = self.create_guard_condition(self.report)
+        self.create_timer(REPORT_PERIOD_S, self._report_soon, clock=self._steady)
         self._start_timer = self.create_timer(0.0, self._start, clock=self._steady)
 
     # What a node fills in
@@ -160,6 +168,18 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
     def fill_parameters(self, values: Mapping[str, Any]) -> None:
         """Give parameters that nobody set the value that holds for them."""
         self._declared.fill(values)
+
+    def between_frames(self) -> None:
+        """A frame is done and the next one has hardly come: the moment for a report that waits.
+
+        A report takes Python's one lock for a millisecond. Camera and timer keep their distance,
+        so that else one frame of each second might meet it, for as long as the node runs. Any
+        thread may call this.
+        """
+        self._frame_done_s = time.monotonic()
+        if self._report_waits:
+            self._report_waits = False
+            self._now_report.trigger()
 
     def report(self) -> None:
         """Publish ~/stats and /diagnostics now."""
@@ -287,6 +307,15 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             if self.trigger_configure() is TransitionCallbackReturn.SUCCESS:
                 self.trigger_activate()
             self.report()
+
+    def _report_soon(self) -> None:
+        """Report when the next frame is done; at once where none comes, or waiting was in vain."""
+        frames_flow = time.monotonic() - self._frame_done_s < _FRAMES_FLOW_S
+        if frames_flow and not self._report_waits:
+            self._report_waits = True
+            return
+        self._report_waits = False
+        self.report()
 
     def _refuse_impossible_transitions(self) -> None:
         """Answer no to a transition that this state has not; rclpy raises in its callback."""

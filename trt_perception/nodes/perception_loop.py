@@ -85,6 +85,7 @@ class PerceptionLoop:
                 deadline_s=parameters.batch_deadline_ms * 1e-3,
             ),
             work=self.work,
+            worked=self._node.between_frames,
             failed=self._faulted,
             paused=lambda: '' if self._node.enabled else PAUSED,
         )
