@@ -36,3 +36,32 @@ def test_an_rclpy_that_waits_otherwise_is_named(graph, monkeypatch, wait_set):
     monkeypatch.setattr(image_wait, 'rclpy_implementation', inner)
     with pytest.raises(MissingDependencyError, match=r'this rclpy .* cannot wait for images'):
         ImageWait(graph.context, [])
+
+
+class Part:
+    """What is entered and left like a part of rclpy; broken, it cannot be entered."""
+
+    def __init__(self, broken=False):
+        self.broken, self.users = broken, 0
+
+    def __enter__(self):
+        if self.broken:
+            raise LookupError('gone')
+        self.users += 1
+
+    def __exit__(self, *_):
+        self.users -= 1
+
+
+def test_parts_are_in_use_as_long_as_they_are_waited_for():
+    parts = [Part(), Part(), Part()]
+    with image_wait._InUse(parts):
+        assert [part.users for part in parts] == [1, 1, 1]
+    assert [part.users for part in parts] == [0, 0, 0]
+
+
+def test_where_one_part_is_gone_the_others_are_left():
+    parts = [Part(), Part(), Part(broken=True), Part()]
+    with pytest.raises(LookupError), image_wait._InUse(parts):
+        raise AssertionError('it was entered')
+    assert [part.users for part in parts] == [0, 0, 0, 0]
