@@ -43,7 +43,7 @@ MAY_IMPORT = {
         *(ROOT, 'building', 'pipeline', 'runtime', 'decoding', 'preprocessing'),
         *('sources', 'scenes'),
     },
-    'replaying': {ROOT, 'building', 'pipeline', 'sources'},
+    'replaying': {ROOT, 'building', 'pipeline', 'preprocessing', 'sources', 'tracking'},
     'exporting': {ROOT, 'building', 'runtime'},
     'nodes': {
         *(ROOT, 'building', 'pipeline', 'runtime', 'sources', 'drawing', 'scenes'),

@@ -18,6 +18,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from trt_perception.cli.main import main
 from trt_perception.replaying import plan
+from trt_perception.replaying.part_work import TRACKS, PartWork
 from trt_perception.replaying.parts_folder import folder_of, read_run
 from trt_perception.sources.bag_writer import BagWriter
 
@@ -267,6 +268,94 @@ def test_two_processes_find_what_one_finds_and_in_any_bag(replay, detector, tmp_
         found = messages(tmp_path / 'one' / name)
         assert found == messages(tmp_path / 'two' / name)
         assert [m[0] for m in found].count('/detect_node/detections') == count
+
+
+def ids(path):
+    """Of the objects of each image, in their order; '' for one without."""
+    found = by_topic(path)['/detect_node/detections']
+    return [[detection.id for detection in message.detections] for _, message in found]
+
+
+def gapped(tmp_path, count=12):
+    """A bag of equal pictures with a pause of ten seconds, after which objects get new ids."""
+    images = [picture(n + 100 * (n >= count // 2)) for n in range(count)]
+    for image in images:
+        image.data[:] = 90
+    return write(tmp_path / 'drive', {'/image': images})
+
+
+def test_objects_keep_their_ids_from_part_to_part(replay, detector, tmp_path, monkeypatch):
+    bag = gapped(tmp_path)
+    arguments = [bag, '-m', detector, '--tracker', 'bytetrack']
+    assert replay(*arguments, out='whole') == 0
+    assert replay(bag, '-m', detector, out='plain') == 0
+    assert not any(any(found) for found in ids(tmp_path / 'plain'))
+    monkeypatch.setattr(plan, 'IMAGES_IN_PART', 3)
+    assert replay(*arguments, out='parts', jobs=2) == 0
+    found = ids(tmp_path / 'whole')
+    assert ids(tmp_path / 'parts') == found
+    before, after = found[:6], found[6:]
+    assert all(one == before[-1] for one in before[2:])
+    assert all(one == after[-1] for one in after[2:])
+    assert all(before[-1] + after[-1])
+    assert not set(before[-1]) & set(after[-1])
+
+
+def test_a_stopped_run_goes_on_with_the_objects_it_followed(
+    replay, detector, tmp_path, monkeypatch
+):
+    arguments = [gapped(tmp_path), '-m', detector, '--tracker', 'sort', '--camera-motion', 'flow']
+    monkeypatch.setattr(plan, 'IMAGES_IN_PART', 3)
+    assert replay(*arguments, out='undisturbed') == 0
+    run = PartWork.run
+
+    def stopped(work, tell):
+        if work.part.index == 3:
+            raise KeyboardInterrupt
+        run(work, tell)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PartWork, 'run', stopped)
+        assert replay(*arguments) == 130
+    assert len(list(tmp_path.glob('out.parts/part_*'))) == 3
+    assert replay(*arguments) == 0
+    assert messages(tmp_path / 'out') == messages(tmp_path / 'undisturbed')
+
+
+def test_a_run_with_another_tracker_is_another_run(replay, detector, bag, tmp_path, capsys):
+    assert replay(bag, '-m', detector, '--tracker', 'sort') == 0
+    assert replay(bag, '-m', detector) == 2
+    assert 'tracking' in capsys.readouterr().err
+    assert replay(bag, '-m', detector, '--tracker', 'sort', '--track-memory', '1') == 2
+    assert replay(bag, '-m', detector, '--tracker', 'sort') == 0
+
+
+def test_a_part_whose_objects_are_damaged_says_how_to_mend_it(
+    replay, detector, tmp_path, monkeypatch, capsys
+):
+    arguments = [gapped(tmp_path), '-m', detector, '--tracker', 'sort']
+    monkeypatch.setattr(plan, 'IMAGES_IN_PART', 3)
+    run = PartWork.run
+
+    def damaging(work, tell):
+        run(work, tell)
+        (work.folder / f'part_{work.part.index:06d}' / TRACKS).write_bytes(b'nothing')
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PartWork, 'run', damaging)
+        assert replay(*arguments) == 2
+    assert 'part_000000: this part is damaged' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('batch', [2, 7])
+def test_batches_find_what_single_images_find(batch, replay, detector, tmp_path):
+    images = [picture(n, 'cmyk' if n == 3 else 'bgr8') for n in range(9)]
+    write(tmp_path / 'drive', {'/image': images, '/jpeg': [jpeg(n) for n in range(9)]})
+    arguments = ['drive', '-m', detector, '--topic', '/image', '--topic', '/jpeg']
+    assert replay(*arguments, out='single') == 0
+    assert replay(*arguments, '--batch', batch, out='batches') == 0
+    assert messages(tmp_path / 'batches') == messages(tmp_path / 'single')
+    assert read_run(tmp_path / 'batches')['skipped'] == {'unknown_encoding': 1}
 
 
 def killed_in_the_middle(command, arguments, tmp_path, parts):

@@ -8,6 +8,7 @@ from pathlib import Path
 from trt_perception.cli.model_arguments import add_model_option, add_opening
 from trt_perception.cli.numbers import whole
 from trt_perception.cli.thresholds import add_thresholds
+from trt_perception.cli.tracking_arguments import add_tracking
 
 
 def describe() -> str:
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group('model')
     add_opening(model)
     add_thresholds(model)
+    add_tracking(parser.add_argument_group('tracking'))
     _add_work(parser.add_argument_group('work'))
 
 
@@ -57,6 +59,13 @@ def _add_work(work: argparse._ArgumentGroup) -> None:
         type=whole,
         metavar='N',
         help='CPU threads of one inference; default: the cores divided by the processes',
+    )
+    work.add_argument(
+        '--batch',
+        type=whole,
+        default=1,
+        metavar='N',
+        help='images in one inference, which a GPU may do faster; default %(default)s',
     )
     work.add_argument(
         '--cluster',

@@ -18,15 +18,19 @@ from trt_perception.building.onnx_graph import graph_digest
 from trt_perception.cli.main import INTERRUPTED, NOTHING_WORKED, OK
 from trt_perception.cli.tables import aligned, counted
 from trt_perception.cli.thresholds import settings_of
+from trt_perception.cli.tracking_arguments import tracker_settings
 from trt_perception.errors import MissingDependencyError, ParameterError, PerceptionError
 from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
+from trt_perception.pipeline.appearance import check_embeds
 from trt_perception.replaying.parts_folder import read_run
 from trt_perception.replaying.plan import BagPlan, outputs_of, plan_bag
 from trt_perception.replaying.processes import run_here, run_in_processes
 from trt_perception.replaying.recipe import Recipe
 from trt_perception.replaying.replay import Replay
 from trt_perception.runtime.selection import choose_backend
+from trt_perception.tracking.assignment import require_solver
+from trt_perception.tracking.settings import TrackerSettings
 
 _NO_ROS = (
     'replay: the messages of ROS 2 are missing here ({error}). Run it in the environment of `make '
@@ -44,8 +48,10 @@ def replay_bags(arguments: argparse.Namespace) -> int:
     spec = load_model_spec(find_model(arguments.model))
     choice = choose_backend(arguments.backend, arguments.precision)
     plans, refused = _plans(arguments)
-    parts = sum(len(plan.parts) for plan in plans)
-    jobs, threads = _shares(arguments, on_cpu=choice.backend == 'onnxruntime-cpu', parts=parts)
+    follows = tracker_settings(arguments).kind != 'none'
+    # Objects are followed from part to part, so that only bags can be done at the same time.
+    pieces = len(plans) if follows else sum(len(plan.parts) for plan in plans)
+    jobs, threads = _shares(arguments, on_cpu=choice.backend == 'onnxruntime-cpu', pieces=pieces)
     recipe = _recipe(arguments, spec, threads)
     model = {
         'model': spec.name,
@@ -94,12 +100,12 @@ def _plans(arguments: argparse.Namespace) -> tuple[list[BagPlan], list[Perceptio
     return plans, refused
 
 
-def _shares(arguments: argparse.Namespace, *, on_cpu: bool, parts: int) -> tuple[int, int]:
+def _shares(arguments: argparse.Namespace, *, on_cpu: bool, pieces: int) -> tuple[int, int]:
     """How many processes, and how many threads for each."""
     cores = len(os.sched_getaffinity(0))
     if arguments.cluster:
         return 0, arguments.threads or 1
-    jobs = min(arguments.jobs or (cores if on_cpu else 1), parts)
+    jobs = min(arguments.jobs or (cores if on_cpu else 1), pieces)
     return jobs, arguments.threads or max(1, cores // jobs)
 
 
@@ -116,20 +122,41 @@ def _recipe(arguments: argparse.Namespace, spec: ModelSpec, threads: int) -> Rec
         from trt_perception.nodes.recorder import foreign_definitions
     except ImportError as error:
         raise MissingDependencyError(_NO_ROS.format(error=error)) from error
-    model = str(arguments.model)
-    if Path(model).suffix:
-        model = str(find_model(model).absolute())
+    embedding_model = _everywhere(arguments.embedding_model)
+    if embedding_model:
+        check_embeds(load_model_spec(find_model(embedding_model)))
     return Recipe(
-        model=model,
+        model=_everywhere(arguments.model),
         backend=arguments.backend,
         precision=arguments.precision,
         fallback=arguments.fallback_precision,
         threads=threads,
         settings=settings,
+        tracking=_tracking(arguments),
+        embedding_model=embedding_model,
+        batch=arguments.batch,
         make_messages=recorded_outputs,
         definitions=tuple(foreign_definitions().items()),
         distro=os.environ.get('ROS_DISTRO') or 'jazzy',
     )
+
+
+def _tracking(arguments: argparse.Namespace) -> TrackerSettings:
+    """How objects are followed.
+
+    Raises:
+        MissingDependencyError: SciPy, which that takes, is not installed.
+        ParameterError: see `tracker_settings`.
+    """
+    settings = tracker_settings(arguments)
+    if settings.kind != 'none':
+        require_solver()
+    return settings
+
+
+def _everywhere(model: str) -> str:
+    """The name of a model, or the path of one that holds in any folder."""
+    return str(find_model(model).absolute()) if Path(model).suffix else str(model)
 
 
 def _progress(plans: Sequence[BagPlan], earlier: int, arguments: argparse.Namespace) -> tqdm[Any]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
-from trt_perception.errors import FrameError
+from trt_perception.errors import FrameError, OutputError
+from trt_perception.frames import COMPRESSED, Frame
+from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
+from trt_perception.pipeline.tracked import TrackedCameras
+from trt_perception.preprocessing.colour import check_frame, to_bgr
 from trt_perception.replaying.parts_folder import (
     finish,
     part_path,
@@ -16,12 +22,15 @@ from trt_perception.replaying.parts_folder import (
     write_run,
 )
 from trt_perception.replaying.plan import Camera, Part
-from trt_perception.replaying.recipe import Recipe, ResultMessages, opened
+from trt_perception.replaying.recipe import Opened, Recipe, ResultMessages, opened
 from trt_perception.sources.bag_images import BagImage, ImageBag
 from trt_perception.sources.bag_writer import BagMessage, BagWriter
 
 Tell = Callable[[int], object]
 """Told of so many images more that are done."""
+
+TRACKS = 'tracks.npz'
+"""What is known of the objects at the end of a part, where they are followed."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +56,13 @@ class PartWork:
 
         Raises:
             SourceError: the bag can no longer be opened.
-            OutputError: the disk is full.
+            OutputError: the disk is full, or the part before is damaged.
             InferenceError, ModelOutputError: the network failed.
         """
-        pipeline = opened(self.recipe)
-        messages = self.recipe.make_messages(pipeline, [camera.name for camera in self.cameras])
+        networks = opened(self.recipe)
+        names = [camera.name for camera in self.cameras]
+        messages = self.recipe.make_messages(networks.pipeline, names)
+        tracked = self._tracked(networks)
         written = unfinished_path(self.folder)
         try:
             with (
@@ -59,43 +70,124 @@ class PartWork:
                 BagWriter(written, self.recipe.distro) as writer,
             ):
                 writer.add_type_definitions(dict(self.recipe.definitions))
-                frames, skipped = self._all_images(bag, _Written(writer, messages), tell)
+                skipped: Counter[str] = Counter()
+                frames = 0
+                readable = self._readable(bag, skipped, tell)
+                in_part = _Written(writer, messages)
+                for image, frame, perceived in looked_at(
+                    networks.pipeline, readable, self.recipe.batch
+                ):
+                    self._one_image(image, frame, perceived, tracked, in_part)
+                    frames += 1
+                    tell(1)
+            self._leave(tracked, written)
             write_run(written, {'frames': frames, 'skipped': dict(skipped)})
             finish(written, part_path(self.folder, self.part.index))
         except BaseException:
             shutil.rmtree(written, ignore_errors=True)
             raise
 
-    def _all_images(self, bag: ImageBag, written: _Written, tell: Tell) -> tuple[int, Counter[str]]:
-        """Returns how many frames were used, and how many were not by cause."""
-        names = {camera.topic: camera.name for camera in self.cameras}
-        frames = 0
-        skipped: Counter[str] = Counter()
-        for image in bag.images(list(names), self.part.start_ns, self.part.end_ns):
-            cause = self._one_image(bag, image, names[image.topic], written)
-            if cause:
+    def _readable(
+        self, bag: ImageBag, skipped: Counter[str], tell: Tell
+    ) -> Iterator[tuple[BagImage, Frame]]:
+        """The images that can be used; the others are counted by cause."""
+        topics = [camera.topic for camera in self.cameras]
+        for image in bag.images(topics, self.part.start_ns, self.part.end_ns):
+            frame = bag.frame(image)
+            cause = 'unreadable'
+            if frame is not None:
+                try:
+                    frame, cause = checked(frame), ''
+                except FrameError as error:
+                    cause = error.cause
+            if frame is None or cause:
                 skipped[cause] += 1
+                tell(1)
             else:
-                frames += 1
-            tell(1)
-        return frames, skipped
+                yield image, frame
 
-    def _one_image(self, bag: ImageBag, image: BagImage, camera: str, written: _Written) -> str:
-        """Returns why the image could not be used, '' if it could."""
-        frame = bag.frame(image)
-        if frame is None:
-            return 'unreadable'
-        try:
-            (perceived,) = opened(self.recipe).process([frame])
-        except FrameError as error:
-            return error.cause
+    def _one_image(
+        self,
+        image: BagImage,
+        frame: Frame,
+        perceived: Perceived,
+        tracked: TrackedCameras,
+        written: _Written,
+    ) -> None:
+        camera = next(one.name for one in self.cameras if one.topic == image.topic)
         messages = written.messages
         if not written.announced:
             written.announced = True
             written.add(messages.latched(frame), image.time_ns, latched=True)
         written.add([messages.clock(frame)], image.time_ns)
+        perceived = tracked.follow(perceived, frame.stamp_ns or image.time_ns, camera)
         written.add(messages.results(camera, perceived, frame), image.time_ns)
-        return ''
+
+    # Objects that are followed from one part into the next
+
+    def _tracked(self, networks: Opened) -> TrackedCameras:
+        """What is known of the objects at the end of the part before.
+
+        Raises:
+            OutputError: that part is damaged.
+        """
+        tracked = TrackedCameras(self.recipe.tracking, networks.appearance)
+        if self.recipe.follows and self.part.index:
+            before = part_path(self.folder, self.part.index - 1)
+            try:
+                tracked.load(before / TRACKS)
+            except (OSError, ValueError, KeyError, BadZipFile) as error:
+                raise OutputError(
+                    f'{before}: this part is damaged: {error}. Remove it and run the same command '
+                    'again'
+                ) from error
+        return tracked
+
+    def _leave(self, tracked: TrackedCameras, written: Path) -> None:
+        """Leave what is known of the objects to the part that comes next."""
+        if self.recipe.follows:
+            try:
+                tracked.save(written / TRACKS)
+            except OSError as error:
+                raise OutputError(f'{written / TRACKS}: cannot be written: {error}') from error
+
+
+def looked_at(
+    pipeline: PerceptionPipeline, images: Iterable[tuple[BagImage, Frame]], batch: int
+) -> Iterator[tuple[BagImage, Frame, Perceived]]:
+    """Images with what is found in them, in their order; a GPU works on two batches at a time.
+
+    Args:
+        pipeline: the model.
+        images: with their frames, which can be used.
+        batch: images in one inference.
+
+    Raises:
+        InferenceError, ModelOutputError: the network failed.
+    """
+    under_way: deque[tuple[BagImage, Frame]] = deque()
+
+    def frames() -> Iterator[list[Frame]]:
+        waiting = iter(images)
+        while some := list(itertools.islice(waiting, batch)):
+            under_way.extend(some)
+            yield [frame for _, frame in some]
+
+    for found in pipeline.process_all(frames()):
+        for perceived in found:
+            yield (*under_way.popleft(), perceived)
+
+
+def checked(frame: Frame) -> Frame:
+    """A frame that the pipeline takes: itself, or decompressed.
+
+    Raises:
+        FrameError: it cannot be used.
+    """
+    if frame.encoding != COMPRESSED:
+        check_frame(frame)
+        return frame
+    return Frame.from_bgr(to_bgr(frame), stamp_ns=frame.stamp_ns, frame_id=frame.frame_id)
 
 
 class _Written:

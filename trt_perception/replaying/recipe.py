@@ -10,9 +10,11 @@ import cv2
 
 from trt_perception.building.opening import open_built_pipeline
 from trt_perception.frames import Frame
-from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
+from trt_perception.pipeline.appearance import MOST_AT_ONCE, Appearance
+from trt_perception.pipeline.perception import GpuUse, Perceived, PerceptionPipeline
 from trt_perception.results import DecodeSettings
 from trt_perception.sources.bag_writer import BagMessage
+from trt_perception.tracking.settings import TrackerSettings
 
 
 class ResultMessages(Protocol):
@@ -44,6 +46,9 @@ class Recipe:
         backend, precision, fallback: see `open_built_pipeline`.
         threads: CPU threads of one inference.
         settings: thresholds and class filter.
+        tracking: how objects are followed.
+        embedding_model: gives objects embeddings; '' for none.
+        batch: images in one inference.
         make_messages: makes messages of the results.
         definitions: name and text of each message type that bags do not know by themselves.
         distro: ROS distribution that the bags name.
@@ -55,16 +60,43 @@ class Recipe:
     fallback: str
     threads: int
     settings: DecodeSettings
+    tracking: TrackerSettings
+    embedding_model: str
+    batch: int
     make_messages: MakeMessages
     definitions: tuple[tuple[str, str], ...]
     distro: str
 
+    @property
+    def follows(self) -> bool:
+        """Whether what is found in an image depends on the images before it."""
+        return self.tracking.kind != 'none'
 
-_kept: list[tuple[Recipe, PerceptionPipeline]] = []
+
+@dataclass(frozen=True)
+class Opened:
+    """The networks of a recipe.
+
+    Attributes:
+        pipeline: looks at images.
+        appearance: gives objects embeddings; None where the recipe names no model for it.
+    """
+
+    pipeline: PerceptionPipeline
+    appearance: Appearance | None
+
+    def close(self) -> None:
+        """Free them."""
+        self.pipeline.close()
+        if self.appearance is not None:
+            self.appearance.close()
 
 
-def opened(recipe: Recipe) -> PerceptionPipeline:
-    """The pipeline of a recipe. A process that works on many parts opens it once.
+_kept: list[tuple[Recipe, Opened]] = []
+
+
+def opened(recipe: Recipe) -> Opened:
+    """The networks of a recipe. A process that works on many parts opens them once.
 
     Raises:
         PerceptionError: see `open_built_pipeline`.
@@ -76,12 +108,12 @@ def opened(recipe: Recipe) -> PerceptionPipeline:
 
 
 def let_go() -> None:
-    """Close the pipeline that this process keeps open."""
+    """Close the networks that this process keeps open."""
     while _kept:
         _kept.pop()[1].close()
 
 
-def _open(recipe: Recipe) -> PerceptionPipeline:
+def _open(recipe: Recipe) -> Opened:
     cv2.setNumThreads(recipe.threads)  # else each of many processes takes all cores
     pipeline = open_built_pipeline(
         recipe.model,
@@ -89,6 +121,26 @@ def _open(recipe: Recipe) -> PerceptionPipeline:
         precision=recipe.precision,
         fallback=recipe.fallback,
         threads=recipe.threads,
+        gpu_use=GpuUse(overlap=True),
+        max_batch=recipe.batch,
     )
-    pipeline.settings = recipe.settings
-    return pipeline
+    try:
+        pipeline.settings = recipe.settings
+        pipeline.make_room(recipe.batch)
+        return Opened(pipeline, _appearance(recipe))
+    except BaseException:
+        pipeline.close()
+        raise
+
+
+def _appearance(recipe: Recipe) -> Appearance | None:
+    if not recipe.embedding_model:
+        return None
+    return Appearance(
+        open_built_pipeline(
+            recipe.embedding_model,
+            backend=recipe.backend,
+            threads=recipe.threads,
+            max_batch=MOST_AT_ONCE,
+        )
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trt_perception.closing import Closing
@@ -30,12 +30,21 @@ VERSION = 1
 
 @dataclass
 class _OpenBag:
-    """A bag that is being worked on."""
+    """A bag that is being worked on.
+
+    Attributes:
+        plan: what is to be done.
+        folder: where its parts go.
+        left: parts that are not done.
+        works: pieces that nobody has taken yet.
+        busy: pieces that somebody works on.
+    """
 
     plan: BagPlan
     folder: PartsFolder
     left: int
     works: deque[Work] = field(default_factory=deque)
+    busy: int = 0
 
 
 class Replay(Closing):
@@ -87,7 +96,9 @@ class Replay(Closing):
         """
         while True:
             for bag in self._open:
-                if bag.works:
+                # Objects are followed from part to part: one after the other, then.
+                if bag.works and not (self.recipe.follows and bag.busy):
+                    bag.busy += 1
                     return bag.works.popleft()
             if not self._waiting:
                 return None
@@ -101,6 +112,7 @@ class Replay(Closing):
             bag.folder.close()
             self._open.remove(bag)
             return
+        bag.busy -= 1
         bag.left -= 1
         if not bag.left:
             bag.works.append(self._assembly(bag))
@@ -143,7 +155,15 @@ class Replay(Closing):
             'iou': settings.iou,
             'max_detections': settings.max_detections,
             'classes': None if chosen is None else sorted(chosen),
+            'tracking': self._tracking(),
         }
+
+    def _tracking(self) -> dict[str, Any] | None:
+        """As an earlier version noted nothing of it: None where nobody asks for it."""
+        recipe = self.recipe
+        if not recipe.follows and not recipe.embedding_model:
+            return None
+        return {**asdict(recipe.tracking), 'embedding_model': recipe.embedding_model}
 
     def _is_finished(self, plan: BagPlan) -> bool:
         if not plan.out.exists():
