@@ -48,10 +48,11 @@ def read_image(message: NDArray[np.uint8]) -> SerialisedImage:
     frame_id = cdr.text()
     height, width = cdr.numbers('II')
     encoding = cdr.text()
-    big_endian = bool(cdr.rest(1)[0])
+    big_endian = cdr.taken(1) != b'\0'
     step, size = cdr.numbers('II')
+    begin = cdr.skip(size)
     frame = Frame(
-        cdr.rest(size),
+        message[begin : begin + size],
         height,
         width,
         step,
@@ -68,28 +69,18 @@ class _Cdr:
 
     def __init__(self, message: NDArray[np.uint8]) -> None:
         """Raises FrameError if it is not CDR of version 1."""
-        self._message = message
+        self._message = memoryview(message)
         self._at = _ENCAPSULATION
-        kind = message[:2].tobytes()
-        if len(message) < _ENCAPSULATION or kind not in _ORDERS:
+        kind = bytes(self._message[:2])
+        if len(self._message) < _ENCAPSULATION or kind not in _ORDERS:
             raise FrameError(
                 'corrupt',
                 f'its {len(message)} bytes do not begin as CDR does: {kind.hex() or "none"}',
             )
         self._order = _ORDERS[kind]
 
-    def numbers(self, codes: str) -> tuple[int, ...]:
-        """As many numbers of four bytes each as there are codes of `struct`."""
-        self._at += -self._at % 4
-        return struct.unpack(self._order + codes, self.rest(4 * len(codes)))
-
-    def text(self) -> str:
-        """A string, as rclpy shows it: up to a zero, and with signs for what is not UTF-8."""
-        (size,) = self.numbers('I')
-        return self.rest(size).tobytes().partition(b'\0')[0].decode(errors='replace')
-
-    def rest(self, size: int) -> NDArray[np.uint8]:
-        """So many bytes from here on, and go on behind them."""
+    def skip(self, size: int) -> int:
+        """Leave so many bytes behind; returns where they begin."""
         begin, self._at = self._at, self._at + size
         if self._at > len(self._message):
             raise FrameError(
@@ -97,4 +88,19 @@ class _Cdr:
                 f'it ends after {len(self._message)} bytes, but goes on to {self._at} by what '
                 'it says of itself',
             )
-        return self._message[begin : self._at]
+        return begin
+
+    def taken(self, size: int) -> bytes:
+        """The next bytes."""
+        begin = self.skip(size)
+        return self._message[begin : begin + size].tobytes()
+
+    def numbers(self, codes: str) -> tuple[int, ...]:
+        """As many numbers of four bytes each as there are codes of `struct`."""
+        self._at += -self._at % 4
+        return struct.unpack_from(self._order + codes, self._message, self.skip(4 * len(codes)))
+
+    def text(self) -> str:
+        """A string, as rclpy shows it: up to a zero, and with signs for what is not UTF-8."""
+        (size,) = self.numbers('I')
+        return self.taken(size).partition(b'\0')[0].decode(errors='replace')
