@@ -20,6 +20,7 @@ from trt_perception.errors import (
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
 from trt_perception.pipeline.device_perception import DevicePipeline
+from trt_perception.pipeline.host_frames import HostFramesPipeline
 from trt_perception.pipeline.making import make_pipeline
 from trt_perception.pipeline.perception import GpuUse, PerceptionPipeline
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
@@ -62,20 +63,26 @@ def test_a_network_on_the_gpu_keeps_frames_there(spec, driver):
     pipeline.close()
 
 
-@pytest.mark.parametrize('error', [MissingDependencyError, KernelError])
-def test_without_kernels_frames_are_prepared_on_the_cpu(spec, driver, error):
+def uncompiled(error):
+    """Stages of kernels that cannot be compiled."""
+
+    def refuse(*_):
+        raise error('no compiler')
+
     class Uncompiled(CpuStages):
         def letterbox(self, spec, dtype):
             letterbox = super().letterbox(spec, dtype)
-            letterbox.enqueue = self.refuse
+            letterbox.enqueue = refuse
             return letterbox
 
-        def refuse(self, *_):
-            raise error('no compiler')
+    return Uncompiled
 
+
+@pytest.mark.parametrize('error', [MissingDependencyError, KernelError])
+def test_without_kernels_frames_are_prepared_on_the_cpu(spec, driver, error):
     network = network_on(driver, spec.onnx)
-    pipeline = make_pipeline(spec, network, CHOICE, make_stages=Uncompiled)
-    assert type(pipeline) is PerceptionPipeline
+    pipeline = make_pipeline(spec, network, CHOICE, make_stages=uncompiled(error))
+    assert type(pipeline) is HostFramesPipeline
     assert 'frames are prepared on the CPU: no compiler' in pipeline.choice.reason
     assert found(pipeline) == 1
     pipeline.close()

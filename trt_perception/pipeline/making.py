@@ -16,6 +16,7 @@ from trt_perception.errors import (
     PerceptionError,
 )
 from trt_perception.model_spec import ModelSpec
+from trt_perception.pipeline.host_frames import HostFramesPipeline
 from trt_perception.pipeline.perception import DEFAULT_USE, GpuUse, PerceptionPipeline
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
@@ -101,7 +102,8 @@ def _on_device(
         first = on_context(network)
     except (KernelError, MissingDependencyError) as error:
         told = telling_frames(choice, f'are prepared on the CPU: {error}')
-        return _warm(PerceptionPipeline(spec, network, told))
+        on_host = functools.partial(OnnxRuntime, spec.onnx) if gpu_use.cpu_fallback else None
+        return _warm(HostFramesPipeline(spec, network, told, on_host))
     if wanted == 1:
         return first
     try:
