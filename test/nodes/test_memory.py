@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from trt_perception.nodes.memory import keep_freed_memory
+from trt_perception.nodes.memory import give_freed_memory_back, keep_freed_memory
 
 FAULTS = (
     'import os, resource, sys\n'
@@ -19,6 +19,19 @@ FAULTS = (
     'bytearray(32 << 20); before = faults()\n'
     'for _ in range(20): bytearray(b"x") * (32 << 20)\n'
     'print(faults() - before)'
+)
+
+PAGES = (
+    'from trt_perception.nodes.memory import give_freed_memory_back, keep_freed_memory\n'
+    'import resource, threading\n'
+    'keep_freed_memory()\n'
+    'mib = lambda: int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20\n'
+    'before = mib()\n'
+    'def network(): [bytearray(b"x") * 500_000 for _ in range(200)]\n'
+    'thread = threading.Thread(target=network); thread.start(); thread.join()\n'
+    'print(mib() - before)\n'
+    'assert give_freed_memory_back()\n'
+    'print(mib() - before)\n'
 )
 
 
@@ -39,9 +52,10 @@ def test_a_choice_of_the_user_stands(name):
     assert not keep_freed_memory({name: '1'})
 
 
-def test_without_mallopt_nothing_is_done(monkeypatch):
+def test_without_the_functions_of_glibc_nothing_is_done(monkeypatch):
     monkeypatch.setattr(ctypes, 'CDLL', lambda name: object())
     assert not keep_freed_memory({})
+    assert not give_freed_memory_back()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has these thresholds')
@@ -49,3 +63,18 @@ def test_memory_that_was_freed_is_used_again():
     pages = (32 << 20) // 4096
     assert page_faults('kept') < 5 * pages
     assert page_faults('not kept', MALLOC_MMAP_THRESHOLD_='131072') > 15 * pages
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has these thresholds')
+def test_memory_of_a_network_that_has_gone_is_given_back():
+    """100 MB in blocks as networks take them, by a thread that ends."""
+    done = subprocess.run(
+        [sys.executable, '-c', PAGES],
+        capture_output=True,
+        text=True,
+        env={'PYTHONPATH': ':'.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    kept, given_back = map(int, done.stdout.split())
+    assert kept > 60
+    assert given_back < 20

@@ -21,6 +21,7 @@ from trt_perception.errors import BuildCancelledError, PerceptionError
 from trt_perception.monitoring.machine_watch import MachineWatch
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
+from trt_perception.nodes.memory import give_freed_memory_back
 from trt_perception.nodes.metrics import Metrics, Told
 from trt_perception.nodes.parameter_table import Parameters
 from trt_perception.nodes.parameters import DeclaredParameters
@@ -256,6 +257,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
     def _free(self) -> None:
         self._metrics.close()
         self.cleanup()
+        give_freed_memory_back()
 
     def _mended(self, done: TransitionCallbackReturn) -> TransitionCallbackReturn:
         if done is TransitionCallbackReturn.SUCCESS:

@@ -1,4 +1,4 @@
-"""Keeps the C library from giving an image's memory back to the system after each frame."""
+"""What the C library does with freed memory: it keeps an image's, and gives a network's back."""
 
 from __future__ import annotations
 
@@ -28,3 +28,21 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
     except (OSError, AttributeError):
         return False
     return all(mallopt(option, _THRESHOLD) for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
+
+
+def give_freed_memory_back() -> bool:
+    """Return the pages of all that is free to the system.
+
+    For the end of something large. The threads of the next network would take memory of their own
+    beside what those of the last one left.
+
+    Returns:
+        Whether the C library could be asked to.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return False
+    trim.argtypes = [ctypes.c_size_t]
+    trim(0)
+    return True
