@@ -1,11 +1,12 @@
-"""Writes the tables of topics and parameters into README.md, from the nodes themselves.
+"""Writes the tables of topics and parameters from the nodes themselves.
 
     python tools/readme_tables.py          # rewrite the tables
     python tools/readme_tables.py --check  # exit 1 and say so if they are out of date
 
-Parameters come from the structs that the nodes declare them from. Topics come from nodes that
-are started for this; what each topic is for is said here, and a topic that is not described
-here, or is described and does not exist, is an error.
+README.md has the topics, and each parameter once; docs/parameters.md has all parameters of each
+node with what is allowed. Parameters come from the structs that the nodes declare them from.
+Topics come from nodes that are started for this; what each topic is for is said here, and a topic
+that is not described here, or is described and does not exist, is an error.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'OFF')
 
-README = Path(__file__).resolve().parent.parent / 'README.md'
+ROOT = Path(__file__).resolve().parent.parent
+README, REFERENCE = ROOT / 'README.md', ROOT / 'docs' / 'parameters.md'
 BEGIN, END = '<!-- {}: written by tools/readme_tables.py -->', '<!-- end of {} -->'
 OF_RCLPY = ('/rosout', '/parameter_events', '/transition_event')
 
@@ -94,16 +96,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--check', action='store_true', help='change nothing')
     arguments = parser.parse_args()
-    before = README.read_text(encoding='utf-8')
-    after = replaced(before, 'topics', topic_tables())
-    after = replaced(after, 'parameters', parameter_tables())
-    if before == after:
-        return 0
-    if arguments.check:
-        print('README.md: tables are out of date; run python tools/readme_tables.py')
-        return 1
-    README.write_text(after, encoding='utf-8')
-    return 0
+    tables = {
+        README: {'topics': topic_tables(), 'parameters': short_parameter_tables()},
+        REFERENCE: {'parameters': parameter_tables()},
+    }
+    outdated = 0
+    for path, parts in tables.items():
+        before = after = path.read_text(encoding='utf-8')
+        for name, table in parts.items():
+            after = replaced(after, name, table)
+        if before == after:
+            continue
+        outdated += 1
+        if arguments.check:
+            print(f'{path.name}: tables are out of date; run python tools/readme_tables.py')
+        else:
+            path.write_text(after, encoding='utf-8')
+    return 1 if outdated and arguments.check else 0
 
 
 def replaced(text: str, name: str, table: str) -> str:
@@ -129,13 +138,41 @@ def parameter_tables() -> str:
     return '\n\n'.join(parts)
 
 
+def short_parameter_tables() -> str:
+    """Each parameter once, under the nodes that have it, with the first sentence about it."""
+    from trt_perception.nodes.parameter_table import NODES, parameter_rows
+
+    nodes_of: dict[tuple[str, str, str], list[str]] = {}
+    for node, kind in NODES.items():
+        for row in parameter_rows(kind):
+            meaning = row.description.split('. ')[0].rstrip('.')
+            nodes_of.setdefault((f'`{row.name}`', default_of(row), meaning), []).append(node)
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for cells, nodes in nodes_of.items():
+        title = 'every node' if len(nodes) == len(NODES) else ', '.join(nodes)
+        groups.setdefault(title, []).append(cells)
+    parts = []
+    for title, rows in groups.items():
+        parts += [f'**{title}**', table(('parameter', 'default', 'meaning'), rows)]
+    return '\n\n'.join(parts)
+
+
 def parameter_table(rows: Any) -> str:
-    lines = ['| parameter | default | allowed | may change | meaning |', '|---|---|---|---|---|']
-    for row in rows:
-        default = row.unset if row.default is None else shown(row.default)
-        cells = (f'`{row.name}`', default, row.allowed, row.change, row.description)
-        lines.append('| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |')
+    return table(
+        ('parameter', 'default', 'allowed', 'may change', 'meaning'),
+        [(f'`{r.name}`', default_of(r), r.allowed, r.change, r.description) for r in rows],
+    )
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ['| ' + ' | '.join(heading) + ' |', '|' + '---|' * len(heading)]
+    lines += ['| ' + ' | '.join(cell.replace('|', '\\|') for cell in row) + ' |' for row in rows]
     return '\n'.join(lines)
+
+
+def default_of(row: Any) -> str:
+    """What holds unless a parameter is set, in words."""
+    return str(row.unset) if row.default is None else shown(row.default)
 
 
 def shown(value: Any) -> str:
