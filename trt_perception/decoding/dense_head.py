@@ -134,7 +134,7 @@ class DenseHead:
         """float32 [N, 4], the four numbers of these anchors' boxes."""
         if self.objectness:
             return _float32(prediction[anchors, :BOX])
-        return _float32(prediction[:BOX, anchors].T)
+        return _float32(prediction[:BOX].take(anchors, axis=1).T)
 
     def extra_values(
         self, prediction: NDArray[Any], anchors: NDArray[np.intp]
@@ -142,7 +142,7 @@ class DenseHead:
         """float32 [N, E], the extras of these anchors."""
         if self.objectness:
             return _float32(prediction[anchors, self.before :])
-        return _float32(prediction[self.before :, anchors].T)
+        return _float32(prediction[self.before :].take(anchors, axis=1).T)
 
 
 def _style(family: str) -> str:

@@ -187,25 +187,25 @@ def _name(frame: Frame) -> str:
 
 
 def _check(frame: Frame, encoding: _Encoding) -> int:
-    name = _name(frame)
     if frame.width < 1 or frame.height < 1 or frame.data.size == 0:
         raise FrameError(
-            'empty', f'{name}, {frame.data.size} bytes of data: there is nothing in it'
+            'empty', f'{_name(frame)}, {frame.data.size} bytes of data: there is nothing in it'
         )
     if frame.width * frame.height > MAX_PIXELS:
         raise FrameError(
-            'too_large', f'{name}: more than {MAX_PIXELS} pixels. Check width and height'
+            'too_large', f'{_name(frame)}: more than {MAX_PIXELS} pixels. Check width and height'
         )
     if encoding.halves_width and frame.width % 2:
-        raise FrameError('odd_size', f'{name}: this encoding needs an even width')
+        raise FrameError('odd_size', f'{_name(frame)}: this encoding needs an even width')
     if encoding.halves_height and frame.height % 2:
-        raise FrameError('odd_size', f'{name}: this encoding needs an even height')
+        raise FrameError('odd_size', f'{_name(frame)}: this encoding needs an even height')
     if encoding.mosaic and min(frame.width, frame.height) < 2:
-        raise FrameError('odd_size', f'{name}: a Bayer pattern needs at least 2x2 pixels')
+        raise FrameError('odd_size', f'{_name(frame)}: a Bayer pattern needs at least 2x2 pixels')
     row = frame.width * encoding.pixel_bytes
     if frame.step < row:
         raise FrameError(
-            'bad_step', f'{name}: one row needs {row} bytes. The publisher must set step >= {row}'
+            'bad_step',
+            f'{_name(frame)}: one row needs {row} bytes. The publisher must set step >= {row}',
         )
     # Some publishers leave out the padding of the last row.
     rows = frame.height * 3 // 2 if encoding.halves_height else frame.height
@@ -213,7 +213,7 @@ def _check(frame: Frame, encoding: _Encoding) -> int:
     if frame.data.size < needed:
         raise FrameError(
             'short_data',
-            f'{name}: needs {needed} bytes of data, has {frame.data.size}. '
+            f'{_name(frame)}: needs {needed} bytes of data, has {frame.data.size}. '
             'The publisher or a bridge cut it off',
         )
     return needed
