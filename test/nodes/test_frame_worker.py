@@ -72,7 +72,9 @@ def running(graph):
         paused=lambda: '',
     )
     worker.start()
-    yield SimpleNamespace(work=work, worked=worked, faults=faults, statistics=tallied.statistics)
+    yield SimpleNamespace(
+        worker=worker, work=work, worked=worked, faults=faults, statistics=tallied.statistics
+    )
     work.may_end.release(100)
     assert worker.stop()
     camera.close()
@@ -91,6 +93,7 @@ def test_images_that_come_during_the_work_are_replaced_not_lost(graph, running, 
     heard = graph.collect(Image, TOPIC).matched()
     camera.publish(IMAGE)
     running.work.began()
+    assert 0 < running.worker.working_s < PATIENCE_S
     stamps = [camera.publish(IMAGE) for _ in range(6)]
     # Here they have arrived, so that they have in the other subscription of this process too.
     heard.wait(lambda message: stamp_of(message) == stamps[-1])

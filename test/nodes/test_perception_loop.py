@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import math
+import threading
+import time
 import weakref
 from types import SimpleNamespace
 
@@ -18,8 +20,10 @@ from nodes.graph import Camera, bgr_image, raw_image
 from nodes.scenes import scene
 from trt_perception.nodes.camera_input import CameraInput, Outputs
 from trt_perception.nodes.frame_subscription import FrameSubscription
-from trt_perception.nodes.health import Health
+from trt_perception.nodes.health import ERROR, Health
+from trt_perception.nodes.parameter_table import InferenceParameters
 from trt_perception.nodes.perception_loop import PerceptionLoop
+from trt_perception.nodes.thresholds import Thresholds, worst
 from trt_perception.pipeline.perception import open_pipeline
 from trt_perception.pipeline.statistics import PipelineStatistics
 from trt_perception.pipeline.tracked import TrackedCameras
@@ -107,3 +111,52 @@ def test_pictures_are_asked_for_while_somebody_will_publish_them(graph, loop, pi
     loop.work([(camera, graph.wait_for(camera.subscription.take, 'the image'))])
     publisher.close()
     assert pipeline.pictures == wanted
+
+
+class Stuck:
+    """A network that answers when the test wants it to."""
+
+    def __init__(self, infer) -> None:
+        self._infer = infer
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+
+    def __call__(self, tensors):
+        self.asked.set()
+        assert self.may_answer.wait(20)
+        return self._infer(tensors)
+
+
+@pytest.mark.parametrize('names', [[''], ['front', 'rear']], ids=['one camera', 'two'])
+def test_a_network_that_does_not_answer_is_an_error_and_no_silence(
+    graph, pipeline, names, monkeypatch
+):
+    node = rclpy.create_node('stuck', context=graph.context)
+    node.parameters = InferenceParameters(model='')
+    node.statistics, node.health = PipelineStatistics(), Health(lambda _: None)
+    node.newest_age_s, node.enabled, node.between_frames = math.nan, True, lambda: None
+    stuck = Stuck(pipeline.runtime.infer)
+    monkeypatch.setattr(pipeline.runtime, 'infer', stuck)
+    cameras = [CameraInput(name, f'/stuck{name}', Published()) for name in names]
+    loop = PerceptionLoop(node, pipeline, cameras, TrackedCameras())
+    loop.start()
+    publisher = Camera(graph, f'/stuck{names[0]}').matched()
+    limits = Thresholds(stale_after_s=0.2)
+    try:
+        publisher.publish(bgr_image(scene(64, 48)))
+        assert stuck.asked.wait(20)
+        time.sleep(0.4)
+        found = loop.conditions(limits)
+        assert worst(found).level == ERROR
+        assert 'the network has not answered for' in worst(found).text
+        assert not any('no image' in condition.text for condition in found)
+        assert loop.conditions(Thresholds(stale_after_s=60.0)) != found
+        stuck.may_answer.set()
+        graph.wait_for(lambda: node.statistics.snapshot().frames_out == 1, 'the result')
+        time.sleep(0.3)
+        assert 'no image' in worst(loop.conditions(limits)).text, 'now it is silence'
+    finally:
+        stuck.may_answer.set()
+        assert loop.stop()
+        publisher.close()
+        node.destroy_node()

@@ -58,7 +58,14 @@ class FrameWorker:
         self._failed = failed
         self._paused = paused
         self._stopping = threading.Event()
+        self._began_s: float | None = None
         self._thread = threading.Thread(target=self._run, name='perception', daemon=True)
+
+    @property
+    def working_s(self) -> float:
+        """Seconds since the batch in work was begun; 0 where there is none. Any thread may ask."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else time.perf_counter() - began_s
 
     def start(self) -> None:
         """Start the thread. A worker starts once; make a new one after `stop`."""
@@ -93,7 +100,11 @@ class FrameWorker:
             for camera in self._cameras:
                 assert camera.subscription is not None
                 camera.subscription.looked_away()
-            self._work([(self._cameras[n], arrival) for n, arrival in self._waiting.take()])
+            self._began_s = time.perf_counter()
+            try:
+                self._work([(self._cameras[n], arrival) for n, arrival in self._waiting.take()])
+            finally:
+                self._began_s = None
             self._worked()
         else:
             self._wait.wait(due_in_s)

@@ -7,6 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trt_perception.errors import DeviceLostError, FrameError, InferenceError, ModelOutputError
@@ -14,8 +15,8 @@ from trt_perception.frames import Frame
 from trt_perception.nodes.camera_input import CameraInput
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.frame_worker import FrameWorker, Taken
+from trt_perception.nodes.health import ERROR, WARN, Condition
 from trt_perception.nodes.health import STALE as SILENT
-from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.image_wait import ImageWait
 from trt_perception.nodes.lifecycle import PerceptionNode
@@ -201,6 +202,17 @@ class PerceptionLoop:
 
     def conditions(self, limits: Thresholds) -> Sequence[Condition]:
         """What is to be said of the cameras: of the only one all, of several which ones."""
+        working_s = 0.0 if self._worker is None else self._worker.working_s
+        if not 0 < limits.stale_after_s < working_s:
+            return self._of_cameras(limits)
+        # Nobody takes the images meanwhile: that none comes would be wrong.
+        text = (
+            f'the network has not answered for {working_s:.0f} s (stale_after is '
+            f'{limits.stale_after_s:g} s): nothing is served until it does'
+        )
+        return [Condition(ERROR, text), *self._of_cameras(replace(limits, stale_after_s=0.0))]
+
+    def _of_cameras(self, limits: Thresholds) -> Sequence[Condition]:
         self._said = {camera.name: camera.conditions(limits) for camera in self.cameras}
         if '' in self._said:
             return self._said['']
