@@ -15,9 +15,7 @@ from trt_perception.building.engine_identity import (
     ShapeRange,
     TensorRTIdentity,
     differences,
-    file_digest,
 )
-from trt_perception.errors import ModelFileError
 
 OTHER_VALUES = {
     'onnx': ('d' * 64, 'content of the ONNX file aaaaaaaaaaaa, now dddddddddddd'),
@@ -131,19 +129,3 @@ def test_keys_agree_exactly_when_nothing_differs(one, other, field):
         same = one == candidate
         assert (one.key == candidate.key) == same
         assert (differences(one, candidate) == ()) == same
-
-
-def test_the_digest_of_a_file_follows_its_content_not_its_name(tmp_path):
-    (tmp_path / 'a').write_bytes(b'weights')
-    (tmp_path / 'b').write_bytes(b'weights')
-    (tmp_path / 'c').write_bytes(b'weightS')
-    assert file_digest(tmp_path / 'a') == hashlib.sha256(b'weights').hexdigest()
-    assert file_digest(tmp_path / 'a') == file_digest(tmp_path / 'b')
-    assert file_digest(tmp_path / 'a') != file_digest(tmp_path / 'c')
-
-
-def test_a_file_without_content_has_a_digest_and_a_missing_one_is_named(tmp_path):
-    (tmp_path / 'empty').touch()
-    assert file_digest(tmp_path / 'empty') == hashlib.sha256(b'').hexdigest()
-    with pytest.raises(ModelFileError, match='gone: cannot be read: No such file'):
-        file_digest(tmp_path / 'gone')

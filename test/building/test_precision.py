@@ -10,10 +10,10 @@ import pytest
 
 from building.calibrated import minmax_ranges, noise, run
 from family_networks import FAMILIES, write_family
+from graph_structure import structural_faults
 from trt_perception.building.calibration_ranges import CalibrationRanges, TensorRange
 from trt_perception.building.cpu_execution import for_onnxruntime
 from trt_perception.building.precision import prepare_graph
-from trt_perception.building.structure import structural_faults
 from trt_perception.errors import CalibrationError, ModelFileError, ParameterError
 
 SELECTS = {'yolov10', 'rtdetr'}

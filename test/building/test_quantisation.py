@@ -14,10 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from building.calibrated import minmax_ranges, noise, run
 from family_networks import write_family
+from graph_structure import structural_faults
 from trt_perception.building.cpu_execution import for_onnxruntime
 from trt_perception.building.precision import prepare_graph
 from trt_perception.building.quantisation import half_up, quantised_weight, scale_of
-from trt_perception.building.structure import structural_faults
 
 SMALL = st.floats(0, 64.0, width=32)
 WEIGHTS = arrays.arrays(

@@ -29,10 +29,6 @@ def plan_of(index: GraphIndex, **peaks: float) -> QuantisationPlan:
     return plan_quantisation(index, ranges, {})
 
 
-def node_of(index: GraphIndex, tensor: str) -> onnx.NodeProto:
-    return index.producer[tensor]
-
-
 def test_a_network_of_one_layer_stays_float(tmp_path: Path):
     net = Net()
     index = index_of(net, net.conv('images', 32), tmp_path)

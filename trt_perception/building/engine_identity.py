@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
-
-from trt_perception.errors import ModelFileError
 
 KEY_SCHEMA = 1
 """Raise it when a field is added, removed or changes its meaning: every engine is built anew."""
@@ -161,22 +158,6 @@ def differences(kept: EngineIdentity, wanted: EngineIdentity) -> tuple[str, ...]
         for path in sorted(dict.fromkeys([*before, *after]), key=_field_number)
         if before.get(path) != after.get(path)
     )
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits.
-
-    Raises:
-        ModelFileError: the file is missing or cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open('rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise ModelFileError(f'{path}: cannot be read: {error.strerror or error}') from error
-    return digest.hexdigest()
 
 
 def _flatten(identity: EngineIdentity) -> Iterator[tuple[str, Any]]:

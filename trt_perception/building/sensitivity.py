@@ -27,8 +27,6 @@ Mode = Literal['only', 'without']
 """'only': the layer alone is int8, the cost is the loss. 'without': it alone is float, the cost
 is what is gained."""
 
-DEFAULT_IMAGES = 16
-
 
 @dataclass(frozen=True)
 class LayerCost:
@@ -81,7 +79,7 @@ class Sensitivity:
         Args:
             spec: the model.
             ranges: its calibration.
-            images: uint8 [H, W, 3] BGR; at least one, `DEFAULT_IMAGES` tell enough.
+            images: uint8 [H, W, 3] BGR; at least one, 16 tell enough.
             keep_float: nodes that stay float in any case.
             threads: CPU threads; None leaves the choice to onnxruntime.
 
