@@ -263,7 +263,7 @@ def markdown(report: dict[str, Any]) -> str:
         '',
         *[f'- {kind}: `{json.dumps(notes[0])}`' for kind, notes in storms.items()],
         '',
-        f'- processor seconds of the new process until then, 0.5 s delay apart: {kills}',
+        f'- processor seconds of the new process until then: {kills}',
         '',
         'Memory of each process in the last three quarters of a phase. Private memory is what is',
         f'shared with nobody. A slope is judged where it goes over {LINE_MINUTES} minutes or more:',
