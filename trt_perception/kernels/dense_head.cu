@@ -8,6 +8,7 @@
 //   head_cut, head_accept_*   only for networks with more anchors than may be candidates
 //   head_sort      puts the candidates in order of falling score, CHUNK at a time
 //   head_merge     where more than CHUNK may be candidates: finds the place of each among all
+//                  chunks
 //   head_suppress  keeps the best ones, and writes the result
 //   head_extras_*  copies what the task adds beside the result
 //
@@ -22,6 +23,10 @@
 #define RADIX 256
 #define CUTTING 1024  // threads that look for the last candidate
 #define CHUNK 1024    // candidates that are sorted at once
+#define PLACED 16     // of which a block places so many
+#define SHARES 32     // threads that count for one of them
+#define ABREAST 4     // chunks that are searched at once
+#define AHEAD 4       // keys that are read before they are looked at
 #define BLOCK 256     // boxes that are compared with each other at once
 #define PARTS 4       // threads that share the work for one of them
 #define WORDS (BLOCK / 32)
@@ -220,21 +225,22 @@ __device__ inline void merge(Best& best, const Best& other) {
   }
 }
 
-// ANCHORS * SHARES threads. Neighbouring threads read neighbouring numbers: of different anchors
+// ANCHORS * PIECES threads. Neighbouring threads read neighbouring numbers: of different anchors
 // where those are the last axis, of different classes where those are.
-template <typename T, int ANCHORS, int SHARES, bool ANCHORS_LAST>
+template <typename T, int ANCHORS, int PIECES, bool ANCHORS_LAST>
 __device__ inline void scores(const Call& call) {
-  __shared__ Best shares[ANCHORS * SHARES];
+  __shared__ Best shares[ANCHORS * PIECES];
   const int thread = threadIdx.x, image = blockIdx.y;
-  const int local = ANCHORS_LAST ? thread % ANCHORS : thread / SHARES;
-  const int share = ANCHORS_LAST ? thread / ANCHORS : thread % SHARES;
+  const int local = ANCHORS_LAST ? thread % ANCHORS : thread / PIECES;
+  const int share = ANCHORS_LAST ? thread / ANCHORS : thread % PIECES;
   const int anchor = blockIdx.x * ANCHORS + local;
   if (anchor < call.anchors)
-    shares[local * SHARES + share] = best_of<T>(call, image, anchor, share, SHARES);
+    shares[local * PIECES + share] = best_of<T>(call, image, anchor, share, PIECES);
   __syncthreads();
   if (share != 0 || anchor >= call.anchors) return;
-  Best best = shares[local * SHARES];
-  for (int other = 1; other < SHARES; ++other) merge(best, shares[local * SHARES + other]);
+  Best best = shares[local * PIECES];
+  if (!best.sound) return;  // most are, by their objectness
+  for (int other = 1; other < PIECES; ++other) merge(best, shares[local * PIECES + other]);
   if (!best.sound || !(best.score >= call.score && is_finite(best.score))) return;
   const Key key = key_of(best.score, anchor);
   if (call.anchors <= call.most_candidates) {
@@ -264,6 +270,31 @@ __device__ inline void add_up(const int* histogram, int* sums) {
   }
 }
 
+// Counts the digits at `shift` of those keys whose higher digits are those of `prefix`. The highest
+// digits are all but equal, so that those that follow each other are counted together.
+__device__ inline void count_digits(const Key* keys, int count, Key prefix, int shift,
+                                    int* histogram) {
+  const Key above = shift == 56 ? 0 : prefix >> (shift + 8);
+  int digit = 0, run = 0;
+  for (int begin = threadIdx.x; begin < count; begin += AHEAD * CUTTING) {
+    Key read[AHEAD];
+    for (int i = 0; i < AHEAD; ++i)
+      read[i] = begin + i * CUTTING < count ? keys[begin + i * CUTTING] : 0;
+    for (int i = 0; i < AHEAD; ++i) {
+      if (begin + i * CUTTING >= count) break;
+      if (shift != 56 && read[i] >> (shift + 8) != above) continue;
+      const int found = (int)(read[i] >> shift & 255);
+      if (found != digit) {
+        if (run) atomicAdd(&histogram[digit], run);
+        digit = found;
+        run = 0;
+      }
+      ++run;
+    }
+  }
+  if (run) atomicAdd(&histogram[digit], run);
+}
+
 // The last key that may be a candidate, found digit by digit from the highest.
 KERNEL(CUTTING, head_cut, Call) {
   __shared__ int histogram[RADIX], sums[RADIX];
@@ -280,24 +311,11 @@ KERNEL(CUTTING, head_cut, Call) {
     wanted = call.most_candidates;
   }
   for (int shift = 56; shift >= 0; shift -= 8) {
+    if (shift < 32 && (long long)call.anchors <= 1LL << shift) continue;  // no anchor has it
     if (thread < RADIX) histogram[thread] = 0;
     __syncthreads();
-    const Key above = shift == 56 ? 0 : prefix >> (shift + 8);
     const int sought = wanted;
-    // The highest digits are all but equal: what follows each other is counted together.
-    int digit = 0, run = 0;
-    for (int i = thread; i < count; i += CUTTING) {
-      const Key key = work.scored_keys[i];
-      if (shift != 56 && key >> (shift + 8) != above) continue;
-      const int found = (int)(key >> shift & 255);
-      if (found != digit) {
-        if (run) atomicAdd(&histogram[digit], run);
-        digit = found;
-        run = 0;
-      }
-      ++run;
-    }
-    if (run) atomicAdd(&histogram[digit], run);
+    count_digits(work.scored_keys, count, prefix, shift, histogram);
     __syncthreads();
     add_up(histogram, sums);
     if (thread < RADIX && sums[thread] >= sought && sums[thread] - histogram[thread] < sought) {
@@ -321,52 +339,50 @@ __device__ inline void accept_scored(const Call& call) {
 KERNEL(256, head_accept_float32, Call) { accept_scored<float>(call); }
 KERNEL(256, head_accept_float16, Call) { accept_scored<Half>(call); }
 
-// Sorts each CHUNK of the candidates by a bitonic network.
-KERNEL(CHUNK / 2, head_sort, Call) {
-  __shared__ Key keys[CHUNK];
+// The place of a candidate in its chunk is the number of keys before its own.
+KERNEL(PLACED * SHARES, head_sort, Call) {
+  __shared__ int places[PLACED];
   const Work work = work_of(call, blockIdx.y);
-  const int count = work.counters->accepted, start = blockIdx.x * CHUNK, thread = threadIdx.x;
-  if (start >= count) return;
-  const int size = least(count - start, CHUNK);
-  int padded = 2;
-  while (padded < size) padded *= 2;
-  for (int i = thread; i < padded; i += CHUNK / 2)
-    keys[i] = i < size ? work.keys[start + i] : ~(Key)0;
-  for (int run = 2; run <= padded; run *= 2)
-    for (int apart = run / 2; apart > 0; apart /= 2) {
-      __syncthreads();
-      if (thread >= padded / 2) continue;
-      const int low = 2 * thread - (thread & (apart - 1)), high = low + apart;
-      const Key one = keys[low], other = keys[high];
-      if ((one > other) == ((low & run) == 0)) {
-        keys[low] = other;
-        keys[high] = one;
-      }
-    }
+  const int count = work.counters->accepted, first = blockIdx.x * PLACED;
+  if (first >= count) return;
+  const int chunk = first / CHUNK * CHUNK, end = least(chunk + CHUNK, count);
+  const int local = threadIdx.x / SHARES, share = threadIdx.x % SHARES;
+  const bool used = first + local < count;
+  const Key key = used ? work.keys[first + local] : 0;
+  if (share == 0) places[local] = 0;
   __syncthreads();
-  Key* sorted = count > CHUNK ? work.keys : work.sorted_keys;
-  for (int i = thread; i < size; i += CHUNK / 2) sorted[start + i] = keys[i];
+  int before = 0;
+#pragma unroll 8
+  for (int i = chunk + share; i < end; i += SHARES) before += work.keys[i] < key;
+  if (before) atomicAdd(&places[local], before);
+  __syncthreads();
+  if (share == 0 && used) work.sorted_keys[chunk + places[local]] = key;
 }
 
-// How many of a chunk's sorted keys come before one.
-__device__ inline int before(const Key* keys, int size, Key key) {
-  int found = 0;
+// How many keys of the first ABREAST chunks come before one.
+__device__ inline int keys_before(const Key* keys, int count, Key key) {
+  int found[ABREAST] = {};
   for (int step = CHUNK; step > 0; step /= 2)
-    if (found + step <= size && keys[found + step - 1] < key) found += step;
-  return found;
+    for (int i = 0; i < ABREAST; ++i) {
+      const int next = found[i] + step;
+      if (next <= least(count - i * CHUNK, CHUNK) && keys[i * CHUNK + next - 1] < key)
+        found[i] = next;
+    }
+  int sum = 0;
+  for (int i = 0; i < ABREAST; ++i) sum += found[i];
+  return sum;
 }
 
-// The place of a candidate is the number of keys before its own, in its chunk and in the others.
+// The place of a candidate among all is the sum of those that it has, or would have, in each chunk.
 KERNEL(BLOCK, head_merge, Call) {
   const Work work = work_of(call, blockIdx.y);
-  const int count = work.counters->accepted, place = blockIdx.x * BLOCK + threadIdx.x;
-  if (count <= CHUNK || place >= count) return;
-  const Key key = work.keys[place];
-  const int own = place / CHUNK * CHUNK;
-  int rank = place - own;
-  for (int start = 0; start < count; start += CHUNK)
-    if (start != own) rank += before(work.keys + start, least(count - start, CHUNK), key);
-  work.sorted_keys[rank] = key;
+  const int count = work.counters->accepted, index = blockIdx.x * BLOCK + threadIdx.x;
+  if (count <= CHUNK || index >= count) return;
+  const Key key = work.sorted_keys[index];
+  int place = 0;
+  for (int start = 0; start < count; start += ABREAST * CHUNK)
+    place += keys_before(work.sorted_keys + start, count - start, key);
+  work.keys[place] = key;
 }
 
 __device__ inline double area(const Box& box) {
@@ -379,6 +395,16 @@ __device__ inline bool overlap(const Box& one, const Box& other, double iou) {
   const float top = greatest(one.y1, other.y1), bottom = least(one.y2, other.y2);
   // Most pairs lie apart, which float32 decides as well; float64 is slow on many GPUs.
   if (!(right > left && bottom > top)) return false;
+  // So is it where the numbers are of a usual size and the IoU is far from the limit: rounding
+  // moves neither side by more than 2^-19 of it.
+  const float part = (right - left) * (bottom - top);
+  const float sum = (one.x2 - one.x1) * (one.y2 - one.y1) +
+                    (other.x2 - other.x1) * (other.y2 - other.y1) - part;
+  const float limit = (float)iou * sum;
+  if (iou > 1e-6 && part > 1e-20f && sum < 1e30f) {
+    if (part > limit * 1.00001f) return true;
+    if (part < limit * 0.99999f) return false;
+  }
   const double shared = ((double)right - (double)left) * ((double)bottom - (double)top);
   return shared / (area(one) + area(other) - shared) > iou;
 }
@@ -401,13 +427,26 @@ __device__ inline unsigned int ones(int count) {
   return count >= 32 ? ~0u : count <= 0 ? 0u : (1u << count) - 1;
 }
 
+// The candidates in their order.
+__device__ inline const Key* ordered(const Work& work, int count) {
+  return count > CHUNK ? work.keys : work.sorted_keys;
+}
+
+// Which of the first `count` classes, at most 32, are a certain one.
+__device__ inline unsigned int same(const int* classes, int count, int class_id) {
+  unsigned int bits = 0;
+#pragma unroll
+  for (int i = 0; i < 32; ++i) bits |= (unsigned int)(classes[i] == class_id) << i;
+  return bits & ones(count);
+}
+
 // Loads the boxes from `start` on, and takes out those that a kept one suppresses.
-__device__ inline void load(const Call& call, const Work& work, Block& block, int start, int size,
-                            int kept) {
+__device__ inline void load(const Call& call, const Work& work, Block& block, const Key* keys,
+                            int size, int kept) {
   const int local = threadIdx.x % BLOCK, part = threadIdx.x / BLOCK;
   if (threadIdx.x < WORDS) block.alive[threadIdx.x] = ones(size - 32 * (int)threadIdx.x);
   if (part == 0 && local < size) {
-    const int anchor = (int)(unsigned int)work.sorted_keys[start + local];
+    const int anchor = (int)(unsigned int)keys[local];
     block.boxes[local] = work.boxes[anchor];
     block.classes[local] = work.classes[anchor];
   }
@@ -415,12 +454,13 @@ __device__ inline void load(const Call& call, const Work& work, Block& block, in
   if (local < size) {
     const Box box = block.boxes[local];
     const int class_id = block.classes[local];
-    for (int i = part; i < kept; i += PARTS) {
-      if (block.kept_classes[i] == class_id && overlap(block.kept_boxes[i], box, call.iou)) {
-        atomicAnd(&block.alive[local >> 5], ~(1u << (local & 31)));
-        break;
-      }
+    bool alive = true;
+    for (int begin = 32 * part; begin < kept && alive; begin += 32 * PARTS) {
+      unsigned int rivals = same(block.kept_classes + begin, kept - begin, class_id);
+      for (; rivals && alive; rivals &= rivals - 1)
+        alive = !overlap(block.kept_boxes[begin + __ffs((int)rivals) - 1], box, call.iou);
     }
+    if (!alive) atomicAnd(&block.alive[local >> 5], ~(1u << (local & 31)));
   }
   __syncthreads();
 }
@@ -433,11 +473,10 @@ __device__ inline void compare(const Call& call, Block& block) {
     const int class_id = block.classes[local];
     for (int word = part; word <= local >> 5; word += PARTS) {
       unsigned int rivals = 0;
-      for (unsigned int left = block.alive[word] & ones(local - 32 * word); left;
-           left &= left - 1) {
-        const int bit = __ffs((int)left) - 1, i = 32 * word + bit;
-        if (block.classes[i] == class_id && overlap(block.boxes[i], box, call.iou))
-          rivals |= 1u << bit;
+      unsigned int left = same(block.classes + 32 * word, local - 32 * word, class_id);
+      for (left &= block.alive[word]; left; left &= left - 1) {
+        const int bit = __ffs((int)left) - 1;
+        if (overlap(block.boxes[32 * word + bit], box, call.iou)) rivals |= 1u << bit;
       }
       block.rivals[word][local] = rivals;
     }
@@ -460,9 +499,11 @@ __device__ inline unsigned int kept_of(const unsigned int* rivals, unsigned int 
 }
 
 // Goes through the boxes in order, 32 at a time; what is kept takes out boxes of later words.
-__device__ inline void choose(Block& block, int room) {
+__device__ inline void choose(Block& block, int size, int room) {
   const int thread = threadIdx.x;
-  for (int word = 0; word < WORDS; ++word) {
+  if (thread < WORDS) block.kept[thread] = 0;
+  __syncthreads();
+  for (int word = 0; 32 * word < size; ++word) {
     const unsigned int alive = block.alive[word];
     if (thread == 0) {
       block.kept[word] = alive ? kept_of(&block.rivals[word][32 * word], alive, room) : 0;
@@ -485,11 +526,11 @@ __device__ inline int kept_before(const Block& block, int local) {
 
 // Writes what is kept, behind the `kept` objects that are there already.
 __device__ inline void write_kept(const Call& call, const Work& work, Block& block, int image,
-                                  int start, int kept) {
+                                  const Key* keys, int kept) {
   const int local = threadIdx.x;
   if (local >= BLOCK || !has(block.kept, local)) return;
   const int place = kept + kept_before(block, local);
-  const Key key = work.sorted_keys[start + local];
+  const Key key = keys[local];
   block.kept_boxes[place] = block.boxes[local];
   block.kept_classes[place] = block.classes[local];
   Row row;
@@ -508,10 +549,12 @@ KERNEL(BLOCK * PARTS, head_suppress, Call) {
   const int count = work.counters->accepted;
   int kept = 0;
   for (int start = 0; start < count && kept < call.max_detections; start += BLOCK) {
-    load(call, work, block, start, least(count - start, BLOCK), kept);
+    const Key* keys = ordered(work, count) + start;
+    const int size = least(count - start, BLOCK);
+    load(call, work, block, keys, size, kept);
     compare(call, block);
-    choose(block, call.max_detections - kept);
-    write_kept(call, work, block, image, start, kept);
+    choose(block, size, call.max_detections - kept);
+    write_kept(call, work, block, image, keys, kept);
     kept += kept_before(block, BLOCK);
     __syncthreads();
   }

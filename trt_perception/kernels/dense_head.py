@@ -29,8 +29,8 @@ _FLOAT32 = np.dtype(np.float32)
 _COUNTERS = 256
 """Bytes before an image's candidates."""
 
-_CHUNK = 1024
-"""Candidates that are sorted at once."""
+_CHUNK, _PLACED, _SHARES = 1024, 16, 32
+"""Candidates that are sorted at once; how many of these a block places; threads for each."""
 
 _BOX, _KEY, _CLASS = 16, 8, 4
 """Bytes of a candidate's parts."""
@@ -181,7 +181,7 @@ class DenseHeadKernels:
         if limited:
             every = (blocks(layout.anchors, 256), batch, 1)
             launches += [('cut', (batch, 1, 1), 1024), (f'accept_{layout.dtype}', every, 256)]
-        launches.append(('sort', (blocks(candidates, _CHUNK), batch, 1), _CHUNK // 2))
+        launches.append(('sort', (blocks(candidates, _PLACED), batch, 1), _PLACED * _SHARES))
         if candidates > _CHUNK:
             launches.append(('merge', (blocks(candidates, 256), batch, 1), 256))
         launches.append(('suppress', (batch, 1, 1), 1024))
