@@ -95,9 +95,10 @@ def test_a_source_is_found_where_there_is_one():
         found.close()
 
 
-def test_no_such_gpu():
-    with pytest.raises(OSError, match=r'nvidia-ml-py|driver|no GPU 4096'):
-        NvmlSource(4096)
+def test_no_such_gpu(monkeypatch):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4096')
+    with pytest.raises(OSError, match=r"nvidia-ml-py|driver|no GPU '4096'"):
+        NvmlSource()
 
 
 @pytest.mark.gpu

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from trt_perception.monitoring.visible_gpu import visible_gpu
+
 
 @dataclass(frozen=True)
 class GpuState:
@@ -57,14 +59,11 @@ class GpuSource(Protocol):
 class NvmlSource:
     """By the library nvidia-ml-py, which asks the driver."""
 
-    def __init__(self, index: int = 0) -> None:
-        """Open the library.
-
-        Args:
-            index: of the GPU, in the driver's order.
+    def __init__(self) -> None:
+        """Open the library, for the GPU that CUDA gives this process; see `visible_gpu`.
 
         Raises:
-            OSError: the library is not installed, there is no driver, or no such GPU.
+            OSError: the library is not installed, there is no driver, or CUDA sees no GPU.
         """
         try:
             self._nvml: Any = importlib.import_module('pynvml')
@@ -75,10 +74,10 @@ class NvmlSource:
         except self._nvml.NVMLError as error:
             raise OSError(f'the driver does not answer: {error}') from error
         try:
-            self._device = self._nvml.nvmlDeviceGetHandleByIndex(index)
-        except self._nvml.NVMLError as error:
+            self._device = visible_gpu(self._nvml)
+        except OSError:
             self._nvml.nvmlShutdown()
-            raise OSError(f'there is no GPU {index}: {error}') from error
+            raise
 
     def read(self) -> GpuState | None:
         """See `GpuSource`."""
