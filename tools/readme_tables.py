@@ -128,7 +128,9 @@ def replaced(text: str, name: str, table: str) -> str:
 
 def parameter_tables() -> str:
     """One table for what all nodes have, and one for each node's own."""
-    from trt_perception.nodes.parameter_table import NODES, NodeParameters, parameter_rows
+    from trt_perception.nodes.common_parameters import NodeParameters
+    from trt_perception.nodes.parameter_rows import parameter_rows
+    from trt_perception.nodes.parameter_table import NODES
 
     common = {row.name for row in parameter_rows(NodeParameters)}
     parts = ['**every node**', parameter_table(parameter_rows(NodeParameters))]
@@ -140,7 +142,8 @@ def parameter_tables() -> str:
 
 def short_parameter_tables() -> str:
     """Each parameter once, under the nodes that have it, with the first sentence about it."""
-    from trt_perception.nodes.parameter_table import NODES, parameter_rows
+    from trt_perception.nodes.parameter_rows import parameter_rows
+    from trt_perception.nodes.parameter_table import NODES
 
     nodes_of: dict[tuple[str, str, str], list[str]] = {}
     for node, kind in NODES.items():

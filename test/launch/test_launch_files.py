@@ -17,7 +17,8 @@ import yaml
 from trt_perception.errors import ParameterError
 from trt_perception.nodes import launching, launching_cameras
 from trt_perception.nodes.launching import ARGUMENTS, CAMERA, CLASSIFY, DETECT, OVERLAY, SEGMENT
-from trt_perception.nodes.parameter_table import NODES, parameter_rows
+from trt_perception.nodes.parameter_rows import parameter_rows
+from trt_perception.nodes.parameter_table import NODES
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER = ROOT / 'launch' / 'multi_camera.launch.py'  # it has a test file of its own

@@ -16,7 +16,7 @@ from trt_perception.monitoring.gpu_state import GpuState
 from trt_perception.monitoring.machine_watch import Machine
 from trt_perception.monitoring.process_state import ProcessState
 from trt_perception.nodes.adapting import adaptation_settings, adaptive_variants, machine_state
-from trt_perception.nodes.parameter_table import DetectParameters
+from trt_perception.nodes.tracked_parameters import DetectParameters
 
 SIZES = {'large': (1600, 1280), 'small': (64, 48)}
 TARGET_S = 0.002

@@ -14,7 +14,8 @@ from vision_msgs.msg import Detection2DArray, LabelInfo, VisionInfo
 from nodes.colour_networks import NAMES, write_detect
 from nodes.graph import LATCHED, Camera, bgr_image, raw_image
 from nodes.scenes import found, scene, three_boxes, tolerance
-from trt_perception.nodes.parameter_table import START, DetectParameters, parameter_rows
+from trt_perception.nodes.parameter_rows import START, parameter_rows
+from trt_perception.nodes.tracked_parameters import DetectParameters
 
 ALL = scene(640, 480, *three_boxes(640, 480))
 

@@ -8,8 +8,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
 from rclpy.executors import SingleThreadedExecutor
 
+from trt_perception.nodes.common_parameters import NodeParameters
 from trt_perception.nodes.lifecycle import PerceptionNode
-from trt_perception.nodes.parameter_table import NodeParameters
 
 
 class Reporter(PerceptionNode):

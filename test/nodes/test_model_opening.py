@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from trt_perception.building.variants import VariantName
 from trt_perception.nodes import model_opening
 from trt_perception.nodes.model_opening import ModelOpening
-from trt_perception.nodes.parameter_table import DetectParameters
+from trt_perception.nodes.tracked_parameters import DetectParameters
 
 
 @pytest.mark.parametrize(

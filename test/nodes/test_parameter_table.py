@@ -8,15 +8,10 @@ import pytest
 import yaml
 
 from trt_perception.errors import ParameterError
-from trt_perception.nodes.parameter_table import (
-    ANY_TIME,
-    CHANGES,
-    NODES,
-    DetectParameters,
-    NodeParameters,
-    ParameterRow,
-    parameter_rows,
-)
+from trt_perception.nodes.common_parameters import NodeParameters
+from trt_perception.nodes.parameter_rows import ANY_TIME, CHANGES, ParameterRow, parameter_rows
+from trt_perception.nodes.parameter_table import NODES
+from trt_perception.nodes.tracked_parameters import DetectParameters
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 ROWS = {row.name: row for row in parameter_rows(DetectParameters)}

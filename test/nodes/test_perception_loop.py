@@ -21,7 +21,7 @@ from nodes.scenes import scene
 from trt_perception.nodes.camera_input import CameraInput, Outputs
 from trt_perception.nodes.frame_subscription import FrameSubscription
 from trt_perception.nodes.health import ERROR, Health
-from trt_perception.nodes.parameter_table import InferenceParameters
+from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.perception_loop import PerceptionLoop
 from trt_perception.nodes.thresholds import Thresholds, worst
 from trt_perception.pipeline.perception import open_pipeline

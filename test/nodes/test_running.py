@@ -18,7 +18,7 @@ from ament_index_python.packages import get_package_prefix
 PROGRAM = """
 import sys, time
 from trt_perception.nodes.lifecycle import PerceptionNode
-from trt_perception.nodes.parameter_table import NodeParameters
+from trt_perception.nodes.common_parameters import NodeParameters
 from trt_perception.nodes.running import run
 
 class Odd(PerceptionNode[NodeParameters]):

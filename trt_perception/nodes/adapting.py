@@ -6,7 +6,7 @@ from trt_perception.adaptation.settings import AdaptationSettings, MachineState
 from trt_perception.building.variants import VariantName, variant_names
 from trt_perception.errors import ParameterError
 from trt_perception.monitoring.machine_watch import Machine
-from trt_perception.nodes.parameter_table import InferenceParameters
+from trt_perception.nodes.inference_parameters import InferenceParameters
 
 
 def adaptive_variants(parameters: InferenceParameters) -> tuple[VariantName, ...]:

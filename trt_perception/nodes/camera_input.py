@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 from trt_perception.errors import FrameError, ParameterError
 from trt_perception.nodes.frame_subscription import FrameSubscription
 from trt_perception.nodes.health import Condition, Health
-from trt_perception.nodes.parameter_table import InferenceParameters
+from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.reports import pipeline_values
 from trt_perception.nodes.thresholds import RecentDrops, Thresholds
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline

@@ -18,9 +18,9 @@ from std_msgs.msg import Header
 
 from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import COMPRESSED, Frame
+from trt_perception.nodes.camera_parameters import CameraParameters
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition
 from trt_perception.nodes.lifecycle import PerceptionNode
-from trt_perception.nodes.parameter_table import CameraParameters
 from trt_perception.pipeline.statistics import PAUSED
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import to_bgr

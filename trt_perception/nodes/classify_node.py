@@ -11,8 +11,8 @@ from trt_perception.families import Task
 from trt_perception.msg import Embeddings
 from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
+from trt_perception.nodes.inference_parameters import ClassifyParameters
 from trt_perception.nodes.messages import classification_message, embeddings_message
-from trt_perception.nodes.parameter_table import ClassifyParameters
 from trt_perception.nodes.tasks import tasks_of
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch

@@ -14,9 +14,9 @@ from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
 from trt_perception.nodes.key_point_messages import KeyPointMessages
 from trt_perception.nodes.messages import embeddings_message
-from trt_perception.nodes.parameter_table import DetectParameters
 from trt_perception.nodes.serialised import DetectionBytes
 from trt_perception.nodes.tasks import tasks_of
+from trt_perception.nodes.tracked_parameters import DetectParameters
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.results import Detections

@@ -26,10 +26,10 @@ from trt_perception.nodes.camera_input import (
     private_prefix,
 )
 from trt_perception.nodes.health import WARN, Condition
+from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import label_info_message, label_threshold, vision_info_message
 from trt_perception.nodes.model_opening import ModelOpening
-from trt_perception.nodes.parameter_table import InferenceParameters
 from trt_perception.nodes.perception_loop import PerceptionLoop
 from trt_perception.nodes.reports import Engine, Report, engine_of, stats_message
 from trt_perception.pipeline.adaptive import AdaptivePipeline, AnyPipeline

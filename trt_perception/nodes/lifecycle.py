@@ -20,10 +20,10 @@ from std_srvs.srv import SetBool
 from trt_perception.errors import BuildCancelledError, PerceptionError
 from trt_perception.monitoring.machine_watch import MachineWatch
 from trt_perception.msg import PipelineStats
+from trt_perception.nodes.common_parameters import Parameters
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
 from trt_perception.nodes.memory import give_freed_memory_back
 from trt_perception.nodes.metrics import Metrics, Told
-from trt_perception.nodes.parameter_table import Parameters
 from trt_perception.nodes.parameters import DeclaredParameters
 from trt_perception.nodes.reports import (
     Engine,

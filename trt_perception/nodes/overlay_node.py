@@ -47,7 +47,7 @@ from trt_perception.nodes.overlay_objects import (
     drawn_objects,
     with_key_points,
 )
-from trt_perception.nodes.parameter_table import OverlayParameters
+from trt_perception.nodes.overlay_parameters import OverlayParameters
 from trt_perception.palette import class_colors
 from trt_perception.pipeline.pairing import Group, StampPairing
 from trt_perception.pipeline.statistics import PAUSED, REPLACED, SINCE_STAMP

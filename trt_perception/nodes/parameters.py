@@ -18,12 +18,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from trt_perception.errors import ParameterError, PerceptionError
-from trt_perception.nodes.parameter_table import (
+from trt_perception.nodes.common_parameters import Parameters
+from trt_perception.nodes.parameter_rows import (
     ANY_TIME,
     START,
     UNCONFIGURED,
     ParameterRow,
-    Parameters,
     parameter_rows,
 )
 

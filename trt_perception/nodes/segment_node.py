@@ -11,9 +11,9 @@ from vision_msgs.msg import Detection2DArray
 from trt_perception.families import Task
 from trt_perception.nodes.camera_input import Outputs, Publishing
 from trt_perception.nodes.inference_node import InferenceNode
-from trt_perception.nodes.parameter_table import SegmentParameters
 from trt_perception.nodes.serialised import DetectionBytes, image_bytes
 from trt_perception.nodes.tasks import tasks_of
+from trt_perception.nodes.tracked_parameters import SegmentParameters
 from trt_perception.palette import class_colors
 from trt_perception.pipeline.perception import Perceived
 from trt_perception.pipeline.stopwatch import Stopwatch
