@@ -1,9 +1,10 @@
 // The class of every source pixel, and its colour; decoding/class_map.py on the device.
 //
 // Launched in this order, all images of a batch at once:
-//   class_squares_*  for logits: how the source's pixels lie in the grid's cells, and which classes
-//                    may win between each four neighbouring cells
-//   class_axes       for ids: how the source's pixels lie in the grid's cells
+//   class_labels_*   for logits: the best class of each cell
+//   class_squares_*  for logits: which classes may win between each four neighbouring cells
+//   class_axes       for ids; for logits it is part of class_labels: how the source's pixels lie
+//                    in the grid's cells
 //   class_map_*      ids and colours at the source's size
 //
 // A square is what lies between the centres of four neighbouring cells. Between four cells of one
@@ -20,14 +21,16 @@
 #define COLUMNS 64     // of a tile
 #define ROWS 32
 #define THREADS 256
-#define SQUARES 64     // threads of a block that looks at squares: these are few
-#define GROUP (ROWS * COLUMNS / THREADS)  // rows of a thread
-#define SPAN 4                            // of which so many are interpolated at once
+#define FEW 64         // threads of a block that looks at cells, which may be few
+#define SPAN 8         // pixels below each other that are interpolated at once
+#define SHORT 2        // or so many
 
 struct Image {
   Grid grid;
   const void* cells;         // logits [classes, h, w], or class ids [h, w]
-  unsigned short* labels;    // of each square of logits
+  unsigned char* labels;     // of each cell of logits
+  float* sizes;              // of the greatest logit of each cell
+  unsigned short* squares;   // label of each, or one of the two above
   unsigned int* candidates;  // [words, squares], a bit for each class
   unsigned char* ids;        // [H, W]
   unsigned char* colours;    // rgb [H, W, 3], or null
@@ -61,50 +64,69 @@ struct Corners {
 template <typename T>
 struct Square {
   const T* first;  // of class 0
-  int right, below;
-  long long plane;
+  int right, below, plane;
 
   __device__ Square(const Image& image, int column, int row) {
     const int width = image.grid.x.cells;
     first = (const T*)image.cells + (long long)row * width + column;
     right = width > 1 ? 1 : 0;
     below = image.grid.y.cells > 1 ? width : 0;
-    plane = (long long)width * image.grid.y.cells;
+    plane = width * image.grid.y.cells;
   }
 
   __device__ Corners corners(int class_id) const {
-    const T* logits = first + class_id * plane;
+    const T* logits = first + (long long)class_id * plane;
     return {{number(logits[0]), number(logits[right]), number(logits[below]),
              number(logits[below + right])}};
   }
 };
 
-// The best class of each corner. A cell one of whose logits is not finite has no class. Nor has
-// one whose logits' sum is not.
+// A cell one of whose logits is not finite has no class. Nor has one whose logits' sum is not.
+template <typename T>
+__device__ inline void label_cells(const Call& call) {
+  const Image& image = call.images[blockIdx.y];
+  const int plane = image.grid.x.cells * image.grid.y.cells;
+  const int cell = blockIdx.x * FEW + threadIdx.x;
+  if (cell >= plane) {
+    write_places(image.grid, cell - plane);
+    return;
+  }
+  const T* logits = (const T*)image.cells + cell;
+  float best = number(logits[0]), sum = best, size = fabsf(best);
+  int label = 0;
+#pragma unroll 8
+  for (int class_id = 1; class_id < call.classes; ++class_id) {
+    const float logit = number(logits[(long long)class_id * plane]);
+    sum += logit;
+    size = greatest(size, fabsf(logit));
+    if (logit > best) {
+      best = logit;
+      label = class_id;
+    }
+  }
+  image.labels[cell] = (unsigned char)(is_finite(sum) ? label : UNLABELLED);
+  image.sizes[cell] = size;
+}
+
+KERNEL(FEW, class_labels_float32, Call) { label_cells<float>(call); }
+KERNEL(FEW, class_labels_float16, Call) { label_cells<Half>(call); }
+
+// What the corners of a square are.
 struct Winners {
   int labels[4];
   float most;  // the greatest size of any logit
 };
 
 template <typename T>
-__device__ inline Winners winners_of(const Call& call, const Square<T>& square) {
-  Winners winners = {{0, 0, 0, 0}, 0.0f};
-  Corners best = square.corners(0), sum = {{0.0f, 0.0f, 0.0f, 0.0f}};
-#pragma unroll 4
-  for (int class_id = 0; class_id < call.classes; ++class_id) {
-    const Corners logits = square.corners(class_id);
-    for (int i = 0; i < 4; ++i) {
-      const float value = logits.values[i];
-      sum.values[i] += value;
-      winners.most = greatest(winners.most, fabsf(value));
-      if (value > best.values[i]) {
-        best.values[i] = value;
-        winners.labels[i] = class_id;
-      }
-    }
+__device__ inline Winners winners_of(const Image& image, const Square<T>& square, int cell) {
+  const int corners[4] = {cell, cell + square.right, cell + square.below,
+                          cell + square.below + square.right};
+  Winners winners;
+  winners.most = 0.0f;
+  for (int i = 0; i < 4; ++i) {
+    winners.labels[i] = image.labels[corners[i]];
+    winners.most = greatest(winners.most, image.sizes[corners[i]]);
   }
-  for (int i = 0; i < 4; ++i)
-    if (!is_finite(sum.values[i])) winners.labels[i] = UNLABELLED;
   return winners;
 }
 
@@ -117,54 +139,55 @@ __device__ inline int label_of(const Winners& winners) {
   return winners.most < 1e37f ? CONTESTED : WILD;
 }
 
-// Notes the classes that may win. The seven roundings of an interpolation move a value by less
-// than 28 * 2^-24 of the greatest logit, so two values by less than 2^-18 of it; and by less than
-// 1e-37 where numbers are so small that they lose bits.
+// Which of 32 classes may win. The seven roundings of an interpolation move a value by less than
+// 28 * 2^-24 of the greatest logit, so two values by less than 2^-18 of it; and by less than 1e-37
+// where numbers are so small that they lose bits.
 template <typename T>
-__device__ inline void note_candidates(const Call& call, const Square<T>& square,
-                                       const Winners& winners, unsigned int* candidates,
-                                       int squares) {
+__device__ inline unsigned int candidates_of(const Call& call, const Square<T>& square,
+                                             const Winners& winners, int word) {
   const float margin = winners.most * (1.0f / 65536) + 1e-37f;
   Corners limits[4];
   for (int i = 0; i < 4; ++i) {
     limits[i] = square.corners(winners.labels[i]);
     for (int corner = 0; corner < 4; ++corner) limits[i].values[corner] -= margin;
   }
-  for (int begin = 0; begin < call.classes; begin += 32) {
-    unsigned int bits = 0;
-    const int end = least(begin + 32, call.classes);
+  unsigned int bits = 0;
+  const int begin = 32 * word, end = least(begin + 32, call.classes);
 #pragma unroll 4
-    for (int class_id = begin; class_id < end; ++class_id) {
-      const Corners logits = square.corners(class_id);
-      bool beaten = false;
-      for (int i = 0; i < 4; ++i)
-        beaten |= logits.values[0] < limits[i].values[0] && logits.values[1] < limits[i].values[1] &&
-                  logits.values[2] < limits[i].values[2] && logits.values[3] < limits[i].values[3];
-      if (!beaten) bits |= 1u << (class_id - begin);
+  for (int class_id = begin; class_id < end; ++class_id) {
+    const Corners logits = square.corners(class_id);
+    const float* values = logits.values;
+    bool beaten = false;
+    for (int i = 0; i < 4; ++i) {
+      const float* limit = limits[i].values;
+      beaten |= values[0] < limit[0] && values[1] < limit[1] && values[2] < limit[2] &&
+                values[3] < limit[3];
     }
-    candidates[(long long)(begin >> 5) * squares] = bits;
+    if (!beaten) bits |= 1u << (class_id - begin);
   }
+  return bits;
 }
 
+// A thread looks at 32 classes in one square.
 template <typename T>
 __device__ inline void look_at_squares(const Call& call) {
   const Image& image = call.images[blockIdx.y];
   const int squares = squares_of(image.grid), across = squares_across(image.grid);
-  const int index = blockIdx.x * SQUARES + threadIdx.x;
-  if (index >= squares) {
-    write_places(image.grid, index - squares);
-    return;
-  }
-  const Square<T> square(image, index % across, index / across);
-  const Winners winners = winners_of(call, square);
+  const int item = blockIdx.x * FEW + threadIdx.x;
+  const int index = item % squares, word = item / squares;
+  if (32 * word >= call.classes) return;
+  const int column = index % across, row = index / across;
+  const Square<T> square(image, column, row);
+  const Winners winners = winners_of(image, square, row * image.grid.x.cells + column);
   const int label = label_of(winners);
-  image.labels[index] = (unsigned short)label;
+  if (word == 0) image.squares[index] = (unsigned short)label;
   if (label == CONTESTED)
-    note_candidates(call, square, winners, image.candidates + index, squares);
+    image.candidates[(long long)word * squares + index] =
+        candidates_of(call, square, winners, word);
 }
 
-KERNEL(SQUARES, class_squares_float32, Call) { look_at_squares<float>(call); }
-KERNEL(SQUARES, class_squares_float16, Call) { look_at_squares<Half>(call); }
+KERNEL(FEW, class_squares_float32, Call) { look_at_squares<float>(call); }
+KERNEL(FEW, class_squares_float16, Call) { look_at_squares<Half>(call); }
 
 __device__ inline float blended(float from, float to, float fraction) {
   return from + (to - from) * fraction;
@@ -189,13 +212,14 @@ __device__ inline int interpolated(const Call& call, const Square<T>& square, fl
   return label;
 }
 
-// The same at SPAN pixels below each other, of the candidates, all of whose values are finite.
-template <typename T>
+// The same at LENGTH pixels below each other, of the candidates, all of whose values are finite.
+template <int LENGTH, typename T>
 __device__ inline void contest(const Call& call, const Square<T>& square,
                                const unsigned int* candidates, int squares, float across,
-                               const Place* down, int* labels) {
-  float best[SPAN];
-  for (int i = 0; i < SPAN; ++i) {
+                               const Place* down, int count, unsigned char* out) {
+  float best[LENGTH];
+  int labels[LENGTH];
+  for (int i = 0; i < LENGTH; ++i) {
     best[i] = -3.402823466e38f;
     labels[i] = 0;
   }
@@ -206,7 +230,7 @@ __device__ inline void contest(const Call& call, const Square<T>& square,
       const Corners logits = square.corners(class_id);
       const float above = blended(logits.values[0], logits.values[1], across);
       const float slope = blended(logits.values[2], logits.values[3], across) - above;
-      for (int i = 0; i < SPAN; ++i) {
+      for (int i = 0; i < LENGTH; ++i) {
         const float value = slope * down[i].fraction + above;
         if (value > best[i]) {
           best[i] = value;
@@ -215,50 +239,108 @@ __device__ inline void contest(const Call& call, const Square<T>& square,
       }
     }
   }
+  for (int i = 0; i < LENGTH; ++i)
+    if (i < count) out[i * COLUMNS] = (unsigned char)admitted(call, labels[i]);
 }
 
 // What the pixels of a tile lie between; rows beyond the image repeat the last one.
 struct Places {
   Place across[COLUMNS];
   Place down[ROWS + SPAN];
+  int runs[ROWS + 1];  // the first rows of those that lie between the same cells, and the end
+  int count;
+  int contested;
+  unsigned short list[COLUMNS * ROWS];  // runs of columns that are contested
 };
+
+__device__ inline bool begins(const Place* down, int row) {
+  return row == 0 || down[row].lower != down[row - 1].lower;
+}
+
+__device__ inline void find_runs(Places& places, int rows) {
+  const int row = threadIdx.x;
+  if (row == 0) places.contested = 0;
+  if (row > rows) return;
+  int before = 0;
+  for (int i = 0; i < row; ++i) before += begins(places.down, i);
+  if (row == rows) {
+    places.runs[before] = rows;
+    places.count = before;
+  } else if (begins(places.down, row)) {
+    places.runs[before] = row;
+  }
+}
 
 template <typename T>
 struct FromLogits {
-  // The classes of `count` pixels, at most GROUP, below each other from row `first` of the tile on.
-  __device__ static void classes(const Call& call, const Image& image, const Place& x,
-                                 const Place* down, int count, unsigned char* out) {
-    const int squares = squares_of(image.grid), width = squares_across(image.grid);
-    int labels[SPAN];
-    for (int begin = 0, end; begin < count; begin = end) {
-      const int row = down[begin].lower, index = row * width + x.lower;
-      for (end = begin + 1; end < least(count, begin + SPAN) && down[end].lower == row;) ++end;
-      const int label = image.labels[index];
-      const Square<T> square(image, x.lower, row);
-      if (label == CONTESTED) {
-        contest(call, square, image.candidates + index, squares, x.fraction, down + begin, labels);
-      } else {
-        for (int i = 0; i < SPAN; ++i) labels[i] = label;
-        if (label == WILD)
-          for (int i = begin; i < end; ++i)
-            labels[i - begin] = interpolated(call, square, x.fraction, down[i].fraction);
-      }
-      for (int i = 0; i < SPAN; ++i)
-        if (begin + i < end)
-          out[(begin + i) * COLUMNS] = (unsigned char)admitted(call, labels[i]);
+  // The pixels of one column of the tile in a run of rows, whose square is contested.
+  __device__ static void settle(const Call& call, const Image& image, const Places& places,
+                                int column, int run, unsigned char* tile) {
+    const int begin = places.runs[run], end = places.runs[run + 1];
+    const Place& x = places.across[column];
+    const int row = places.down[begin].lower;
+    const Square<T> square(image, x.lower, row);
+    const int squares = squares_of(image.grid);
+    const unsigned int* candidates =
+        image.candidates + row * squares_across(image.grid) + x.lower;
+    unsigned char* out = tile + column;
+    if (end - begin <= SHORT) {
+      contest<SHORT>(call, square, candidates, squares, x.fraction, places.down + begin,
+                     end - begin, out + begin * COLUMNS);
+      return;
+    }
+    for (int i = begin; i < end; i += SPAN)
+      contest<SPAN>(call, square, candidates, squares, x.fraction, places.down + i, end - i,
+                    out + i * COLUMNS);
+  }
+
+  // Fills the tile where that is simple, and notes where it is not.
+  __device__ static void begin(const Call& call, const Image& image, Places& places, int column,
+                               int run, unsigned char* tile) {
+    const Place& x = places.across[column];
+    const int first = places.runs[run], end = places.runs[run + 1];
+    const int row = places.down[first].lower;
+    const int label = image.squares[row * squares_across(image.grid) + x.lower];
+    if (label == CONTESTED) {
+      const int place = atomicAdd(&places.contested, 1);
+      places.list[place] = (unsigned short)(run * COLUMNS + column);
+      return;
+    }
+    const Square<T> square(image, x.lower, row);
+    int id = admitted(call, least(label, UNLABELLED));
+    for (int i = first; i < end; ++i) {
+      if (label == WILD)
+        id = admitted(call, interpolated(call, square, x.fraction, places.down[i].fraction));
+      tile[i * COLUMNS + column] = (unsigned char)id;
+    }
+  }
+
+  __device__ static void classes(const Call& call, const Image& image, Places& places,
+                                 int columns, int rows, unsigned char* tile) {
+    find_runs(places, rows);
+    __syncthreads();
+    for (int i = threadIdx.x; i < places.count * COLUMNS; i += THREADS)
+      if (i % COLUMNS < columns) begin(call, image, places, i % COLUMNS, i / COLUMNS, tile);
+    __syncthreads();
+    for (int i = threadIdx.x; i < places.contested; i += THREADS) {
+      const int item = places.list[i];
+      settle(call, image, places, item % COLUMNS, item / COLUMNS, tile);
     }
   }
 };
 
 template <typename Id>
 struct FromIds {
-  __device__ static void classes(const Call& call, const Image& image, const Place& x,
-                                 const Place* down, int count, unsigned char* out) {
-    const Id* ids = (const Id*)image.cells + x.nearest;
-    for (int i = 0; i < count; ++i) {
-      const long long id = (long long)ids[(long long)down[i].nearest * image.grid.x.cells];
+  __device__ static void classes(const Call& call, const Image& image, Places& places,
+                                 int columns, int rows, unsigned char* tile) {
+    const Id* ids = (const Id*)image.cells;
+    for (int i = threadIdx.x; i < rows * COLUMNS; i += THREADS) {
+      const int column = i % COLUMNS;
+      if (column >= columns) continue;
+      const long long row = places.down[i / COLUMNS].nearest;
+      const long long id = (long long)ids[row * image.grid.x.cells + places.across[column].nearest];
       const int known = id >= 0 && id < UNLABELLED ? (int)id : UNLABELLED;
-      out[i * COLUMNS] = (unsigned char)admitted(call, known);
+      tile[i] = (unsigned char)admitted(call, known);
     }
   }
 };
@@ -317,11 +399,7 @@ __device__ inline void class_map(const Call& call) {
     tile.palette[thread] = call.palette[3 * thread] | call.palette[3 * thread + 1] << 8 |
                            call.palette[3 * thread + 2] << 16;
   __syncthreads();
-  const int column = thread % COLUMNS, first = thread / COLUMNS * GROUP;
-  if (column < columns && first < rows)
-    Source::classes(call, image, places.across[column], places.down + first,
-                    least(GROUP, rows - first),
-                    (unsigned char*)tile.ids + first * COLUMNS + column);
+  Source::classes(call, image, places, columns, rows, (unsigned char*)tile.ids);
   __syncthreads();
   const long long pixel = (long long)y0 * width + x0;
   const bool aligned = (width & 3) == 0;

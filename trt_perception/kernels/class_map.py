@@ -28,10 +28,11 @@ TYPES = (*LOGIT_TYPES, *ID_TYPES)
 
 _THREADS = 256
 _COLUMNS, _ROWS = 64, 32
-_SQUARES = 64
-"""Threads of a block that looks at squares of logits."""
+_FEW = 64
+"""Threads of a block that looks at cells."""
 
-_ADDRESSES = ('cells', 'labels', 'candidates', 'ids', 'colours')
+_PARTS = ('labels', 'sizes', 'squares', 'candidates')
+_ADDRESSES = ('cells', *_PARTS, 'ids', 'colours')
 _IMAGE = struct({'grid': GRID, **dict.fromkeys(_ADDRESSES, np.uint64)})
 CALL = struct(
     {
@@ -108,16 +109,17 @@ class ClassMapKernels:
         return sum(self._image_scratch(letterbox) for letterbox in letterboxes)
 
     def _image_scratch(self, letterbox: Letterbox) -> int:
-        return aligned(places_bytes(letterbox)) + self._labels_bytes + self._candidates_bytes
+        return aligned(places_bytes(letterbox)) + sum(self._parts)
 
     @property
-    def _labels_bytes(self) -> int:
-        return 0 if self.layout.are_ids else aligned(2 * self.layout.squares)
-
-    @property
-    def _candidates_bytes(self) -> int:
-        words = blocks(self.layout.classes, 32)
-        return 0 if self.layout.are_ids else aligned(4 * words * self.layout.squares)
+    def _parts(self) -> tuple[int, ...]:
+        """Bytes of each of `_PARTS`."""
+        layout = self.layout
+        if layout.are_ids:
+            return 0, 0, 0, 0
+        words = blocks(layout.classes, 32)
+        sizes = layout.cells, 4 * layout.cells, 2 * layout.squares, 4 * words * layout.squares
+        return tuple(aligned(size) for size in sizes)
 
     def enqueue(
         self,
@@ -172,8 +174,13 @@ class ClassMapKernels:
         last = f'map_{dtype}', pixels, _THREADS
         if self.layout.are_ids:
             return [('axes', (blocks(longest, _THREADS), batch, 1), _THREADS), last]
-        work = blocks(self.layout.squares + longest, _SQUARES)
-        return [(f'squares_{dtype}', (work, batch, 1), _SQUARES), last]
+        cells = blocks(self.layout.cells + longest, _FEW)
+        squares = blocks(self.layout.squares * blocks(self.layout.classes, 32), _FEW)
+        return [
+            (f'labels_{dtype}', (cells, batch, 1), _FEW),
+            (f'squares_{dtype}', (squares, batch, 1), _FEW),
+            last,
+        ]
 
     def _fresh_call(
         self,
@@ -192,9 +199,10 @@ class ClassMapKernels:
         for i, letterbox in enumerate(letterboxes):
             record = call['images'][i]
             fill_grid(record['grid'], letterbox, layout.size, scratch)
-            labels = scratch + aligned(places_bytes(letterbox))
-            fill(record, {'cells': cells + i * layout.image_bytes, 'labels': labels})
-            record['candidates'] = labels + self._labels_bytes
+            fill(record, {'cells': cells + i * layout.image_bytes})
+            scratch += aligned(places_bytes(letterbox))
+            for name, nbytes in zip(_PARTS, self._parts, strict=True):
+                record[name] = scratch
+                scratch += nbytes
             fill(record, {'ids': ids[i], 'colours': colours[i]})
-            scratch += self._image_scratch(letterbox)
         return call
