@@ -1,9 +1,8 @@
-"""Memory that is lent, and comes back when nobody looks at it; page-locked where a GPU uses it.
+"""Page-locked memory that leaves the GPU's thread, and comes back when nobody looks at it.
 
 A class map or the masks of a frame are megabytes; copying them costs more than computing them. So
 results show the memory that the GPU wrote to. It is ordinary memory that CUDA was asked to lock:
-who still looks at it when the GPU is closed keeps it. Without a GPU cameras' frames are lent
-memory all the same, since fresh memory for each costs the system as much as a copy.
+who still looks at it when the GPU is closed keeps it.
 """
 
 from __future__ import annotations
@@ -43,19 +42,8 @@ class _Lease:
         self.__array_interface__ = block.memory[:nbytes].__array_interface__
 
 
-class NoLock:
-    """In the place of `HostLock` where no GPU uses the memory."""
-
-    def lock(self, address: int, nbytes: int) -> bool:
-        """Leave it as it is."""
-        return True
-
-    def unlock(self, address: int) -> None:
-        """Leave it as it is."""
-
-
 class Lender:
-    """Blocks of memory. Used in one thread, with a GPU its owner's, but `lend_free`.
+    """Blocks of page-locked memory. Used in the owner's thread, but `lend_free`.
 
     Views may go anywhere.
 
@@ -63,7 +51,7 @@ class Lender:
         most: blocks at most.
     """
 
-    def __init__(self, host_lock: HostLock | NoLock, most: int) -> None:
+    def __init__(self, host_lock: HostLock, most: int) -> None:
         """Hold nothing yet."""
         self.most = most
         self._host_lock = host_lock

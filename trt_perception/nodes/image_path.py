@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from trt_perception.nodes.image_wait import ImageWait, OwnThread
+from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
+from trt_perception.nodes.image_wait import ImageWait
 from trt_perception.nodes.memory import keep_freed_memory
 
 _PATIENCE_S = 15.0
@@ -68,17 +70,20 @@ def _publish(node: Node, wanted: dict[str, Any]) -> dict[str, Any]:
 
 def _take(node: Node, wanted: dict[str, Any]) -> dict[str, Any]:
     """As the nodes of this package do."""
-    subscription = node.create_subscription(
-        Image, wanted['topic'], lambda _: None, _NEWEST, callback_group=OwnThread()
+    subscription = FrameSubscription(
+        node,
+        transport='raw',
+        reliability='reliable',
+        image=wanted['topic'],
+        memory=lambda nbytes: np.empty(nbytes, np.uint8),
     )
     wait = ImageWait(node.context, [subscription.handle])
     noted = _Noted(wanted['frames'])
     while noted.go_on():
         wait.wait(0.1)
-        with subscription.handle:
-            taken = subscription.handle.take_message(Image, False)
-        if taken is not None:
-            noted.note(taken[0])
+        arrival = subscription.take()
+        if arrival is not None:
+            noted.note(arrival)
     return {'arrivals': noted.arrivals, 'cpu_s': time.process_time()}
 
 
@@ -99,7 +104,7 @@ class _Noted:
         self._frames = frames
         self._until = time.monotonic() + _PATIENCE_S
 
-    def note(self, message: Image) -> None:
+    def note(self, message: Image | Arrival) -> None:
         now = time.time_ns()
         stamp = message.header.stamp
         self.arrivals[str(stamp.sec * 10**9 + stamp.nanosec)] = now

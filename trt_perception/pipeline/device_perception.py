@@ -34,7 +34,7 @@ from trt_perception.model_spec import ModelSpec
 from trt_perception.pipeline.batch_entry import Entries
 from trt_perception.pipeline.device_slot import Slot, Streams
 from trt_perception.pipeline.device_stages import HostDecode, KernelStages, MakeStages
-from trt_perception.pipeline.perception import MOST_FRAMES, Perceived, PerceptionPipeline
+from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import check_frame, to_bgr
 from trt_perception.preprocessing.letterbox import Letterbox, Size
@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 
 MOST_RESULTS = 6
 """Results that may be looked at without a copy of their own; more are copied."""
+
+MOST_FRAMES = 32
+"""Frames in memory of `DevicePipeline.frame_memory`."""
 
 
 @dataclass(frozen=True)

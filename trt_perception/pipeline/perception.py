@@ -23,7 +23,6 @@ from trt_perception.errors import (
     PerceptionError,
 )
 from trt_perception.frames import Frame
-from trt_perception.gpu.lending import Lender, NoLock
 from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.pipeline.stopwatch import Stopwatch
@@ -85,9 +84,6 @@ class GpuUse:
 
 DEFAULT_USE = GpuUse()
 
-MOST_FRAMES = 32
-"""Frames at once in memory of `PerceptionPipeline.frame_memory`."""
-
 
 class PerceptionPipeline:
     """One model, ready to look at frames. Used by one thread at a time.
@@ -122,7 +118,6 @@ class PerceptionPipeline:
         self._decoder: Decoder = decoder_for(spec, runtime.outputs)
         self._preprocess = Preprocessor(spec.input, self._input_dtype)
         self._tensor = self._allocate(0)
-        self._lender = Lender(NoLock(), MOST_FRAMES)
 
     @property
     def max_batch(self) -> int | None:
@@ -130,15 +125,12 @@ class PerceptionPipeline:
         return self.runtime.max_batch
 
     def frame_memory(self, nbytes: int) -> NDArray[np.uint8]:
-        """Memory for a camera's bytes, used again when no view of it is left.
-
-        On a GPU it is page-locked: a frame that was written there is not copied on the host.
+        """Memory for a camera's bytes. On a GPU, a frame in it is not copied on the host.
 
         Returns:
             uint8 [nbytes], contiguous.
         """
-        lent = self._lender.lend(nbytes)
-        return np.empty(nbytes, np.uint8) if lent is None else lent
+        return np.empty(nbytes, np.uint8)
 
     def frame_done(self, latency_ms: float) -> None:
         """A frame's result is out. See `AdaptivePipeline`; one network has nothing to choose."""
