@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import psutil
 import yaml
 
-from trt_perception.cli.demonstration import EXECUTABLES, command_of, parameters_of
+from trt_perception.cli.demonstration_nodes import EXECUTABLES, command_of, parameters_of
 from trt_perception.model_store import find_model
 from trt_perception.nodes.abandoned_memory import abandoned_bytes
 from trt_perception.nodes.demo_graph import programs
