@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -93,7 +94,7 @@ def measured(name: str, folder: Path, limit: float) -> dict[str, Any]:
             output, _ = process.communicate()
             ended = f'stopped after {limit:.0f} s'
         errors.seek(0)
-        said = errors.read().strip().splitlines()[-1:] if ended else []
+        said = last_words(errors.read()) if ended else []
     results = [json.loads(line) for line in output.splitlines() if line.startswith('{')]
     seconds = round(time.monotonic() - began, 1)
     print(f'{name}: {len(results)} results in {seconds} s {ended} {said or ""}', flush=True)
@@ -102,6 +103,12 @@ def measured(name: str, folder: Path, limit: float) -> dict[str, Any]:
         **{'began': began_at, 'seconds': seconds, 'ended': ended, 'said': said},
         'results': results,
     }
+
+
+def last_words(errors: str) -> list[str]:
+    """The last line of a process's errors that is no warning of onnxruntime."""
+    lines = re.sub('\x1b\\[[0-9;]*m', '', errors).strip().splitlines()
+    return [line for line in lines if '[W:onnxruntime' not in line][-1:]
 
 
 def write(document: dict[str, Any], out: Path) -> None:

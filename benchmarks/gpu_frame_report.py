@@ -10,6 +10,9 @@ from typing import Any
 Document = Mapping[str, Any]
 Row = Mapping[str, Any]
 
+LATENCY = ('latency of shipped networks', 'latency of sized networks')
+"""The steps with the time of a frame."""
+
 LOCKED, ORDINARY = 'page-locked, as nodes take it', 'ordinary'
 
 _PATH = re.compile(r'(?<![\w.:/])/(?:[\w.+-]+/)+(?=[\w.+-]+)')
@@ -111,7 +114,7 @@ def _title(row: Row) -> str:
 
 def latency(document: Document) -> list[str]:
     """Frame to result, in either memory, beside the network alone."""
-    rows = _results(document, 'latency of shipped networks', 'latency of sized networks')
+    rows = _results(document, *LATENCY)
     titles = ['network', 'network alone', 'aim over it']
     for kind in ('page-locked frame', 'ordinary frame'):
         titles += [kind, 'over the network', 'p99 / median']
@@ -135,12 +138,14 @@ def peers(document: Document) -> list[str]:
     titles = ['float32', 'Ultralytics']
     for kind in ('page-locked frame', 'ordinary frame'):
         titles += [f'this package, {kind}', 'times']
+    ours = _by_memory(_results(document, *LATENCY), 'network')
     cells = []
     for row in _results(document, 'ultralytics'):
         line = [_title({**row, 'objects': None}).removesuffix(', float32'), _ms(row['frame'])]
-        for memory in (LOCKED, ORDINARY):
-            times = row[f'times faster, {memory}']
-            line += [_ms(row[f'this package, {memory}']), _missed(f'{times:.1f}', times < 4)]
+        both = ours.get((row['network'],), {})
+        for memory in (LOCKED, ORDINARY) if both else ():
+            times = row['frame']['p50_ms'] / both[memory]['frame']['p50_ms']
+            line += [_ms(both[memory]['frame']), _missed(f'{times:.1f}', times < 4)]
         cells.append(line)
     return table(titles, cells)
 
@@ -182,7 +187,7 @@ def memory(document: Document) -> list[str]:
         used = {int(count): nbytes for count, nbytes in row['device_bytes'].items()}
         of_each = row['of each further camera'] / 1e6
         lines.append(
-            f'- {_title(row)}: {of_each:.0f} MB of the GPU for each further camera in a batch '
+            f'- {_title(row)}, {row["how"]}: {of_each:.0f} MB of the GPU for each further camera '
             f'(one camera {used[1] / 1e6:.0f} MB, eight {used[8] / 1e6:.0f} MB, network included).'
         )
     for row in _results(document, 'random sizes'):
@@ -198,7 +203,7 @@ def memory(document: Document) -> list[str]:
 def short(document: Document) -> list[str]:
     """The README's table."""
     chosen = ('street_detect', 'street_instance', 'street_semantic, coloured', 'n_detect_fp32')
-    rows = _results(document, 'latency of shipped networks', 'latency of sized networks')
+    rows = _results(document, *LATENCY)
     found = _by_memory(rows, 'network')
     cells = []
     for name in chosen:

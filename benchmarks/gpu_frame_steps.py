@@ -19,7 +19,6 @@ from trt_perception.evaluation.frame_timing import (
     FrameTiming,
     Spread,
     frames_per_second,
-    look,
     time_frames,
 )
 from trt_perception.frames import Frame
@@ -53,6 +52,9 @@ SIZED = tuple(
 )
 COLOURED = ', coloured'
 """Of a network's name: with the picture of its class map, which the GPU makes too."""
+
+BATCH, CONTEXTS = WAYS = ('one batch', 'a context each')
+"""How one network serves several cameras."""
 
 AIM_MS = {'detect': 0.4, 'instance': 0.6, 'semantic': 0.6}
 """Milliseconds over the network at most, by task."""
@@ -133,11 +135,8 @@ def _latency(timing: FrameTiming) -> dict[str, Any]:
 def cameras(names: Sequence[str], folder: Path) -> Results:
     """Eight cameras: in one batch, and with an execution context each."""
     frames = frames_of(CAMERAS)
-    ways: dict[str, dict[str, Any]] = {
-        'one batch': {},
-        'a context each': {'cameras': CAMERAS, 'context_each': True},
-    }
-    for name, (how, use) in itertools.product(names, ways.items()):
+    for name, how in itertools.product(names, WAYS):
+        use = {'cameras': CAMERAS, 'context_each': True} if how == CONTEXTS else {}
         with _free_memory() as free:
             before = free()
             with opened(name, folder, overlap=True, **use) as pipeline:
@@ -173,23 +172,23 @@ def free_bytes(owner: GpuOwner) -> int:
 
 
 def camera_memory(names: Sequence[str], folder: Path) -> Results:
-    """GPU memory of one to eight cameras in a batch, each number with a pipeline of its own."""
+    """GPU memory of one to eight cameras, each number with a pipeline of its own."""
     frames = frames_of(CAMERAS)
-    for name in names:
+    for name, how in itertools.product(names, WAYS):
         used = {}
         with _free_memory() as free:
             with opened(name, folder):  # what CUDA keeps for good
                 pass
             for count in (1, 4, 8):
+                use = {'cameras': count, 'context_each': True} if how == CONTEXTS else {}
                 before = free()
-                with opened(name, folder) as pipeline:
+                with opened(name, folder, **use) as pipeline:
                     pipeline.make_room(count)
                     for batch in range(1, count + 1):
                         pipeline.process(frames[:batch])
                     used[count] = before - free()
         yield {
-            'network': name,
-            'device_bytes': used,
+            **{'network': name, 'how': how, 'device_bytes': used},
             'of each further camera': (used[8] - used[1]) / 7,
         }
 
@@ -216,9 +215,10 @@ def random_sizes(names: Sequence[str], folder: Path, seconds: float = 150) -> Re
     for name in names:
         marks: list[tuple[int, int, int]] = []
         with opened(name, folder, overlap=True) as pipeline:
-            for _ in range(3):  # both sets of buffers have seen the largest batch
-                list(pipeline.process_all([[Frame(data, *SIZE[::-1], SIZE[0] * 3, 'bgr8')] * 8]))
             pipeline.make_room(CAMERAS)
+            for height in (SIZE[1], SIZE[1] - 1):  # of the first, only some rows are copied
+                largest = [Frame(data, height, SIZE[0], SIZE[0] * 3, 'bgr8')] * CAMERAS
+                list(pipeline.process_all([largest] * 3))  # in both sets of buffers
             began = time.monotonic()
             frames = sum(len(found) for found in pipeline.process_all(batches(pipeline)))
             took = time.monotonic() - began
@@ -275,57 +275,36 @@ def torch_network(names: Sequence[str], folder: Path) -> Results:
 
 
 def ultralytics_predict(names: Sequence[str], folder: Path) -> Results:
-    """Ultralytics' predict() and this package in turn: same ONNX file, onnxruntime and letterbox.
+    """Ultralytics' predict() on the same ONNX files by the same onnxruntime, with all its defaults.
 
-    Both give boxes, and masks, in host memory. `rect=False` feeds the square that the network and
-    this package take.
+    `rect=False` feeds the square that the network and this package take. This package's times
+    are those of the other steps: importing Ultralytics turns OpenCV's threads off.
     """
     os.environ |= {'YOLO_OFFLINE': 'true', 'YOLO_AUTOINSTALL': 'false'}
     os.environ['YOLO_CONFIG_DIR'] = str(folder)
     import ultralytics
 
-    frames = frames_of()
-    images = [frame.data.reshape(frame.height, frame.width, 3) for frame in frames]
+    images = [frame.data.reshape(frame.height, frame.width, 3) for frame in frames_of()]
     for name in names:
         path = model_yaml(name, folder).with_suffix('.onnx')
         task = 'segment' if 'instance' in name else 'detect'
         network = ultralytics.YOLO(str(path), task=task)
-        speeds: list[dict[str, float]] = []
-
-        def predict(number: int, network: Any = network, speeds: Any = speeds) -> int:
-            image = images[number % len(images)]
-            (found,) = network.predict(image, device=0, imgsz=640, rect=False, verbose=False)
+        turns = itertools.cycle(images)
+        times, speeds = [], []
+        for number in range(180):
+            start = time.perf_counter()
+            (found,) = network.predict(next(turns), device=0, imgsz=640, rect=False, verbose=False)
+            objects = len(found.boxes.xyxy.cpu().numpy())
             if found.masks is not None:
                 found.masks.data.cpu().numpy()
-            speeds.append(found.speed)
-            return len(found.boxes.xyxy.cpu().numpy())
-
-        theirs, objects = _timed(predict)
-        stages = {key: float(np.median([s[key] for s in speeds[30:]])) for key in speeds[0]}
-        row = {
+            if number >= 30:
+                times.append((time.perf_counter() - start) * 1e3)
+                speeds.append(found.speed)
+        stages = {key: float(np.median([s[key] for s in speeds])) for key in speeds[0]}
+        yield {
             **{'network': name, 'version': ultralytics.__version__, 'objects': objects},
-            **{'frame': asdict(theirs), 'stages': stages},
+            **{'frame': asdict(Spread.of(times)), 'stages': stages},
         }
-        with opened(name, folder) as pipeline:
-            for memory in (LOCKED, ORDINARY):
-                given = in_frame_memory(pipeline, frames) if memory == LOCKED else frames
-                ours, _ = _timed(lambda i, p=pipeline, g=given: len(look(p, [g[i % len(g)]])))
-                row |= {
-                    f'this package, {memory}': asdict(ours),
-                    f'times faster, {memory}': theirs.p50_ms / ours.p50_ms,
-                }
-                del given
-        yield row
-
-
-def _timed(call: Callable[[int], int], count: int = 130, warm_up: int = 30) -> tuple[Spread, int]:
-    """How long a call takes, and what the last one gave."""
-    times, last = [], 0
-    for number in range(count):
-        start = time.perf_counter()
-        last = call(number)
-        times.append((time.perf_counter() - start) * 1e3)
-    return Spread.of(times[warm_up:]), last
 
 
 Step = tuple[Callable[[Sequence[str], Path], Results], tuple[str, ...], int]
@@ -333,10 +312,10 @@ Step = tuple[Callable[[Sequence[str], Path], Results], tuple[str, ...], int]
 STEPS: dict[str, Step] = {
     'latency of shipped networks': (frame_latency, SHIPPED, 40),
     'latency of sized networks': (frame_latency, SIZED, 75),
-    'cameras': (cameras, ('street_detect', 'n_detect_fp16', 'm_detect_fp16'), 60),
+    'cameras': (cameras, ('street_detect', 'n_detect_fp16', 'm_detect_fp16'), 80),
     'ultralytics': (ultralytics_predict, ('n_detect_fp32', 'm_detect_fp32', 'n_instance_fp32'), 45),
     'random sizes': (random_sizes, ('street_detect',), 170),
-    'memory of cameras': (camera_memory, ('street_detect', 'n_detect_fp16'), 60),
+    'memory of cameras': (camera_memory, ('street_detect', 'n_detect_fp16'), 70),
     'torch': (torch_network, ('n_detect_fp16', 'm_detect_fp16'), 70),
     'onnxruntime used plainly': (plain_onnxruntime, ('n_detect_fp32', 'm_detect_fp32'), 30),
 }
