@@ -17,7 +17,7 @@
 #define MOST_DETECTIONS 1024
 #define MOST_CHANNELS 256
 #define MOST_CELLS 1024  // of a tile, whose logits are computed once
-#define STAGED 4096      // numbers of prototypes that are read at once
+#define STAGED 2048      // numbers of prototypes that are read at once
 #define COLUMNS 64       // of a tile
 #define ROWS 16
 #define THREADS 256
@@ -185,37 +185,48 @@ __device__ inline float tile_logit(const Call& call, const Image& image, const T
   return tile.logits[(row - tile.first_row) * tile.columns + column - tile.first_column];
 }
 
+// What the logits of a column of pixels between two rows of cells are: above + slope * fraction.
+struct Line {
+  float above, slope;
+};
+
 template <typename T>
-__device__ inline bool claims(const Call& call, const Image& image, const Tile& tile,
-                              const Place& x, const Place& y) {
+__device__ inline Line line_of(const Call& call, const Image& image, const Tile& tile,
+                               const Place& x, const Place& y) {
   const float upper_left = tile_logit<T>(call, image, tile, y.lower, x.lower);
   const float upper_right = tile_logit<T>(call, image, tile, y.lower, x.upper);
   const float lower_left = tile_logit<T>(call, image, tile, y.upper, x.lower);
   const float lower_right = tile_logit<T>(call, image, tile, y.upper, x.upper);
-  const float above = upper_left + (upper_right - upper_left) * x.fraction;
-  const float below = lower_left + (lower_right - lower_left) * x.fraction;
-  return (below - above) * y.fraction > -above;
+  Line line;
+  line.above = upper_left + (upper_right - upper_left) * x.fraction;
+  line.slope = lower_left + (lower_right - lower_left) * x.fraction - line.above;
+  return line;
 }
 
 // The logits of all cells, by `logit_of`. All threads read prototypes, some channels at a time;
 // then one for each cell adds them up.
 template <typename T>
 __device__ inline void fill_logits(const Call& call, const Image& image, Tile& tile) {
-  const long long plane = (long long)image.grid.x.cells * image.grid.y.cells;
-  const T* first = (const T*)image.prototypes +
-                   (long long)tile.first_row * image.grid.x.cells + tile.first_column;
+  const int width = image.grid.x.cells, plane = width * image.grid.y.cells;
+  const T* first = (const T*)image.prototypes + (long long)tile.first_row * width +
+                   tile.first_column;
   const int cells = tile.cells, at_once = STAGED / cells;
+  // So many threads, a power of two, read one channel after the other.
+  int group = 32;
+  while (group < cells && group < THREADS) group *= 2;
+  const int share = threadIdx.x / group, shares = THREADS / group;
   for (int begin = 0; begin < call.channels; begin += at_once) {
     const int channels = least(at_once, call.channels - begin);
-    for (int i = threadIdx.x; i < channels * cells; i += THREADS) {
-      const int cell = i % cells;
-      const T* prototype = first + (begin + i / cells) * plane;
-      tile.staged[i] = number(
-          prototype[(long long)(cell / tile.columns) * image.grid.x.cells + cell % tile.columns]);
+    for (int cell = threadIdx.x % group; cell < cells; cell += group) {
+      const T* prototypes = first + (long long)(cell / tile.columns) * width + cell % tile.columns;
+#pragma unroll 4
+      for (int i = share; i < channels; i += shares)
+        tile.staged[i * cells + cell] = number(prototypes[(long long)(begin + i) * plane]);
     }
     __syncthreads();
     for (int cell = threadIdx.x; cell < cells; cell += THREADS) {
       float sum = begin ? tile.logits[cell] : 0.0f;
+#pragma unroll 8
       for (int i = 0; i < channels; ++i)
         sum += tile.coefficients[begin + i] * tile.staged[i * cells + cell];
       const bool complete = begin + channels == call.channels;
@@ -248,11 +259,19 @@ __device__ inline void draw_tile(const Call& call, const Image& image, Tile& til
   }
   __syncthreads();
   if (tile.cells <= MOST_CELLS) fill_logits<T>(call, image, tile);
-  for (int pixel = threadIdx.x; pixel < COLUMNS * ROWS; pixel += THREADS) {
-    const int x = x0 + pixel % COLUMNS, y = y0 + pixel / COLUMNS;
-    if (x >= x1 || y >= y1) continue;
-    image.arena[cut.offset + (long long)y * cut.width + x] =
-        claims<T>(call, image, tile, columns[cut.x + x], rows[cut.y + y]);
+  // A thread draws pixels below each other.
+  const int x = x0 + threadIdx.x % COLUMNS, first = y0 + threadIdx.x / COLUMNS * PIXELS;
+  if (x < x1) {
+    const Place column = columns[cut.x + x];
+    unsigned char* out = image.arena + cut.offset + x;
+    Line line = {0.0f, 0.0f};
+    int lower = -1;
+    for (int y = first; y < least(first + PIXELS, y1); ++y) {
+      const Place row = rows[cut.y + y];
+      if (row.lower != lower) line = line_of<T>(call, image, tile, column, row);
+      lower = row.lower;
+      out[(long long)y * cut.width] = line.slope * row.fraction > -line.above;
+    }
   }
   __syncthreads();
 }
