@@ -24,11 +24,7 @@ from trt_perception.cli.film import Film
 from trt_perception.cli.isolation import isolated
 from trt_perception.cli.main import NOTHING_WORKED, OK
 from trt_perception.cli.node_processes import NodeProcesses
-from trt_perception.errors import (
-    MissingDependencyError,
-    ParameterError,
-    PerceptionError,
-)
+from trt_perception.errors import MissingDependencyError, ParameterError, PerceptionError
 from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.nodes.abandoned_memory import remove_abandoned_segments

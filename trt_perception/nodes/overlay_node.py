@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -19,10 +16,7 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
-from trt_perception.drawing.drawn import DrawnCaption, DrawnClasses, DrawnObjects, Status
-from trt_perception.drawing.masks import blend_masks, blend_semantic
-from trt_perception.drawing.overlay import draw_legend, draw_overlay
-from trt_perception.drawing.style import OverlayStyle
+from trt_perception.drawing.drawn import Status
 from trt_perception.errors import FrameError, ParameterError, PerceptionError
 from trt_perception.model_spec import Color, load_model_spec
 from trt_perception.model_store import find_model
@@ -33,21 +27,10 @@ from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.inference_node import LATCHED
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import image_message
-from trt_perception.nodes.overlay_inputs import (
-    bounded,
-    color_chooser,
-    drawn_classes,
-    is_instance_mask,
-    mask_pixels,
-    without_named,
-)
-from trt_perception.nodes.overlay_objects import (
-    class_names,
-    drawn_caption,
-    drawn_objects,
-    with_key_points,
-)
+from trt_perception.nodes.overlay_inputs import color_chooser
+from trt_perception.nodes.overlay_objects import class_names
 from trt_perception.nodes.overlay_parameters import OverlayParameters
+from trt_perception.nodes.overlay_picture import OverlayPainter
 from trt_perception.palette import class_colors
 from trt_perception.pipeline.pairing import Group, StampPairing
 from trt_perception.pipeline.statistics import PAUSED, REPLACED, SINCE_STAMP
@@ -75,15 +58,11 @@ LABELS = {
 UNPAIRED = 'unpaired'
 """Cause of a drop: no results came for the image, but for a newer one."""
 
-_SECOND_TINT = 0.6
-"""Opacity of instance masks over a semantic one, which has tinted the same things already."""
-
 _UNSTAMPED = 0
 """The stamp of messages that have none: results with it may be those of any image."""
 
 _LOOK_ROUND_S = 0.1
 _DEPTH = 5
-_STYLE = tuple(field.name for field in fields(OverlayStyle))
 
 
 class OverlayNode(PerceptionNode[OverlayParameters]):
@@ -282,7 +261,8 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         watch = Stopwatch()
         image = to_bgr(readable(arrival.frame))
         watch.lap('convert')
-        picture = self._picture(image, group)
+        painter = OverlayPainter(self.parameters, self._names, self._color_of)
+        picture = painter.picture(image, group.items, self._status(group))
         watch.lap('draw')
         encoding = self.parameters.encoding
         pixels = picture if encoding == 'bgr8' else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
@@ -296,72 +276,10 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         self.statistics.frame_out(stages_ms, group.stamp_ns)
         self.health.succeeded()
 
-    def _picture(self, image: NDArray[np.uint8], group: Group[Any]) -> NDArray[np.uint8]:
-        """uint8 [H, W, 3] BGR with everything drawn that is there."""
-        style = self._style()
-        classes, id_image = self._masks(group, (image.shape[1], image.shape[0]))
-        objects = self._objects('detections', group)
-        owners = objects if 'instances' not in group.items else self._objects('instances', group)
-        picture = np.array(image, np.uint8, order='C')
-        opacity = style.mask_opacity
-        if classes is not None:
-            blend_semantic(picture, classes.class_ids, classes.colors, opacity)
-            opacity *= _SECOND_TINT
-        if id_image is not None and owners is not None:
-            blend_masks(picture, id_image, bounded(owners.boxes), owners.colors, opacity, 1)
-        picture = draw_overlay(
-            picture,
-            objects=self._posed(objects, group),
-            caption=self._caption(group),
-            status=self._status(group),
-            style=style,
-        )
-        if classes is not None and style.legend:
-            draw_legend(picture, without_named(classes, objects), style)
-        return picture
-
-    def _masks(
-        self, group: Group[Any], size: tuple[int, int]
-    ) -> tuple[DrawnClasses | None, NDArray[np.uint16] | None]:
-        """The class and the object of each pixel, None where nobody tells."""
-        classes = id_image = None
-        for name in ('mask', 'instance_mask'):
-            message = group.items.get(name)
-            if message is None or not self.parameters.masks:
-                continue
-            pixels = mask_pixels(message, size)
-            if is_instance_mask(message):
-                id_image = pixels
-            else:
-                classes = drawn_classes(pixels, self._names['mask'], self._color_of)
-        return classes, id_image
-
-    def _objects(self, name: str, group: Group[Any]) -> DrawnObjects | None:
-        message = group.items.get(name)
-        if message is None:
-            return None
-        return drawn_objects(message, self._names[name], self._color_of)
-
-    def _posed(self, objects: DrawnObjects | None, group: Group[Any]) -> DrawnObjects | None:
-        """The objects with the key points of the same stamp."""
-        message = group.items.get('key_points')
-        if message is None:
-            return objects
-        return with_key_points(objects, message, self._names['detections'], self._color_of)
-
-    def _caption(self, group: Group[Any]) -> DrawnCaption | None:
-        message = group.items.get('classification')
-        if message is None:
-            return None
-        return drawn_caption(message, self._names['classification'], self._color_of)
-
     def _status(self, group: Group[Any]) -> Status:
         rate = self.statistics.snapshot().rate_hz
         missing = ', '.join(sorted(group.missing))
         return Status(rate_hz=rate or None, note=f'without {missing}' if missing else '')
-
-    def _style(self) -> OverlayStyle:
-        return OverlayStyle(**{name: getattr(self.parameters, name) for name in _STYLE})
 
     def _failed(self, group: Group[Any], error: Exception) -> None:
         cause = error.cause if isinstance(error, FrameError) else 'internal'
