@@ -127,19 +127,25 @@ class Stuck:
         return self._infer(tensors)
 
 
+def started(graph, pipeline, names, **parameters):
+    """A loop that works, with cameras of these names, and the node it belongs to."""
+    node = rclpy.create_node('stuck', context=graph.context)
+    node.parameters = InferenceParameters(model='', **parameters)
+    node.statistics, node.health = PipelineStatistics(), Health(lambda _: None)
+    node.newest_age_s, node.enabled, node.between_frames = math.nan, True, lambda: None
+    cameras = [CameraInput(name, f'/stuck{name}', Published()) for name in names]
+    loop = PerceptionLoop(node, pipeline, cameras, TrackedCameras())
+    loop.start()
+    return node, loop
+
+
 @pytest.mark.parametrize('names', [[''], ['front', 'rear']], ids=['one camera', 'two'])
 def test_a_network_that_does_not_answer_is_an_error_and_no_silence(
     graph, pipeline, names, monkeypatch
 ):
-    node = rclpy.create_node('stuck', context=graph.context)
-    node.parameters = InferenceParameters(model='')
-    node.statistics, node.health = PipelineStatistics(), Health(lambda _: None)
-    node.newest_age_s, node.enabled, node.between_frames = math.nan, True, lambda: None
     stuck = Stuck(pipeline.runtime.infer)
     monkeypatch.setattr(pipeline.runtime, 'infer', stuck)
-    cameras = [CameraInput(name, f'/stuck{name}', Published()) for name in names]
-    loop = PerceptionLoop(node, pipeline, cameras, TrackedCameras())
-    loop.start()
+    node, loop = started(graph, pipeline, names)
     publisher = Camera(graph, f'/stuck{names[0]}').matched()
     limits = Thresholds(stale_after_s=0.2)
     try:
@@ -160,3 +166,11 @@ def test_a_network_that_does_not_answer_is_an_error_and_no_silence(
         assert loop.stop()
         publisher.close()
         node.destroy_node()
+
+
+@pytest.mark.parametrize('deadline_ms', [0.0, 5.0])
+def test_a_deadline_without_batches_is_said(graph, pipeline, capfd, deadline_ms):
+    node, loop = started(graph, pipeline, ['front', 'rear'], batch_deadline_ms=deadline_ms)
+    assert loop.stop()
+    node.destroy_node()
+    assert ('batch_deadline_ms has no effect' in capfd.readouterr().err) == (deadline_ms > 0)

@@ -115,7 +115,13 @@ class PerceptionLoop:
             )
         if not asked:
             asked = 1 if self._pipeline.runtime.backend.endswith('-cpu') else cameras
-        return max(1, min(asked, cameras, most))
+        batch = max(1, min(asked, cameras, most))
+        if batch == 1 and self._node.parameters.batch_deadline_ms:
+            self._node.get_logger().warning(
+                'batch_deadline_ms has no effect, since batches hold one image: set max_batch, and '
+                'cameras to as many'
+            )
+        return batch
 
     # The way of a batch, in the worker's thread
 

@@ -35,7 +35,7 @@ class _Oddity:
 
     def in_words(self) -> str:
         times = 'once' if self.count == 1 else f'{self.count} times'
-        return self.text.format(count=self.count, times=times, by=_duration(self.worst_s))
+        return self.text.format(times=times, by=_duration(self.worst_s))
 
 
 class StampWatch:
@@ -51,7 +51,7 @@ class StampWatch:
         self._before_ns = 0
         self._oddities = {
             'zero': _Oddity(
-                '{count} images had stamp zero: nothing can be paired with their results'
+                'images had stamp zero, {times}: nothing can be paired with their results'
             ),
             'backward': _Oddity('the stamps of the images went backwards {times}'),
             'repeated': _Oddity(
