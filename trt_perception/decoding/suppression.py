@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.decoding.greedy import Indices, beginning_within, keep_greedily, on_one_line
+from trt_perception.decoding.greedy import (
+    BLOCK,
+    Indices,
+    beginning_within,
+    keep_greedily,
+    on_one_line,
+)
 
 
 def suppress(
@@ -88,8 +94,9 @@ class _Candidates:
     def pairs(self, first: Indices, second: Indices, iou: float) -> tuple[Indices, Indices]:
         """Pairs with an IoU greater than `iou` whose second box begins within the first one."""
         one, other = beginning_within(self.starts, self.stops, first, second)
-        meet = self._extent(one, other, 1) > 0
-        one, other = one[meet], other[meet]
+        if len(one) > BLOCK:  # most of many pairs lie one above the other
+            meet = self._extent(one, other, 1) > 0
+            one, other = one[meet], other[meet]
         overlap = self._iou(one, other) > iou
         return one[overlap], other[overlap]
 
