@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
-from trt_perception.errors import ModelFileError, ModelSpecError
-from trt_perception.exporter_metadata import (
-    key_point_names_of,
-    key_point_shape_of,
-    size_of,
-    task_of,
-)
-from trt_perception.families import (
-    BODY_POINTS,
-    BODY_SKELETON,
-    FACE_POINTS,
-    FAMILIES,
-    NUMBERS_CLASSES,
-    OTHER_NAMES,
-    Task,
-)
-from trt_perception.family_signatures import NOT_SERVED
+from trt_perception.errors import ModelSpecError
+from trt_perception.families import NUMBERS_CLASSES, Task
+from trt_perception.model_identity import complete_key_points, identified, named_by_file, nearest
 from trt_perception.model_input import FromYaml, InputSpec, WrittenInput, complete_input
+from trt_perception.model_values import check_values
 from trt_perception.onnx_file import OnnxFile, read_onnx
-from trt_perception.recognition import Candidate, recognise
+from trt_perception.recognition import Candidate
 
 Color = tuple[int, int, int]
 
@@ -129,12 +113,12 @@ class ModelSpec(FromYaml, frozen=True):
             if name not in known:
                 raise ModelSpecError(
                     f'class filter: model {self.name} has no class {name!r}'
-                    f'{_nearest(name, known)}. Its classes are: {", ".join(known)}'
+                    f'{nearest(name, known)}. Its classes are: {", ".join(known)}'
                 )
         return frozenset(known[name] for name in wanted) or None
 
 
-class _ModelFile(FromYaml, frozen=True):
+class ModelFile(FromYaml, frozen=True):
     """`ModelSpec` as written by a user."""
 
     onnx: str
@@ -168,7 +152,7 @@ def load_model_spec(path: Path) -> ModelSpec:
     """
     if path.suffix == '.onnx':
         onnx_path = path.resolve()
-        return _complete(path, _ModelFile(onnx=str(path)), onnx_path, read_onnx(onnx_path))
+        return _complete(path, ModelFile(onnx=str(path)), onnx_path, read_onnx(onnx_path))
     written = _read_yaml(path)
     if not written.onnx or '\0' in written.onnx:
         raise ModelSpecError(f'{path}: `onnx` is {written.onnx!r}; it must name the ONNX file')
@@ -176,7 +160,7 @@ def load_model_spec(path: Path) -> ModelSpec:
     return _complete(path, written, onnx_path, read_onnx(onnx_path))
 
 
-def _read_yaml(path: Path) -> _ModelFile:
+def _read_yaml(path: Path) -> ModelFile:
     try:
         document = yaml.safe_load(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
@@ -187,9 +171,9 @@ def _read_yaml(path: Path) -> _ModelFile:
     except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
         raise ModelSpecError(f'{path}: not valid YAML: {error}') from error
     try:
-        return msgspec.convert(document, _ModelFile)
+        return msgspec.convert(document, ModelFile)
     except msgspec.ValidationError as error:
-        allowed = ', '.join(_ModelFile.__struct_fields__)
+        allowed = ', '.join(ModelFile.__struct_fields__)
         raise ModelSpecError(
             f'{path}: {error}. Keys allowed at the top: {allowed}; '
             f'under input: {", ".join(WrittenInput.__struct_fields__)}; '
@@ -198,10 +182,10 @@ def _read_yaml(path: Path) -> _ModelFile:
         ) from error
 
 
-def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) -> ModelSpec:
+def _complete(path: Path, written: ModelFile, onnx_path: Path, onnx: OnnxFile) -> ModelSpec:
     metadata = onnx.metadata
-    told = _identified(path, written, onnx_path, onnx)
-    key_points, skeleton = _complete_key_points(written, onnx, told)
+    told = identified(path, written, onnx_path, onnx)
+    key_points, skeleton = complete_key_points(written, onnx, told)
     stated = bool(written.family or metadata.get('family'))
     spec = ModelSpec(
         name=written.name or path.stem,
@@ -218,88 +202,12 @@ def _complete(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) 
         options={**told.options, **written.options},
         output_operators=onnx.operators,
     )
-    _check_values(path, spec)
+    check_values(path, spec)
     return spec
 
 
-def _identified(path: Path, written: _ModelFile, onnx_path: Path, onnx: OnnxFile) -> Candidate:
-    """Family, task and options: as stated, else as the file's outputs tell them."""
-    stated = written.family or onnx.metadata.get('family')
-    family = OTHER_NAMES.get(stated, stated) if stated else None
-    if family is not None and family not in FAMILIES:
-        raise ModelSpecError(
-            f'{path}: unknown family {stated!r}{_nearest(family, FAMILIES)}. '
-            f'Known: {", ".join(FAMILIES)}'
-        )
-    task = written.task or task_of(onnx.metadata)
-    served = FAMILIES[family] if family else tuple(t for each in FAMILIES.values() for t in each)
-    if task is not None and task not in served:
-        raise ModelSpecError(
-            f'{path}: {f"family {family} does not do" if family else "there is no"} task '
-            f'{task!r}; it does: {", ".join(dict.fromkeys(served))}'
-        )
-    names = onnx.class_names() if written.classes is None else written.classes
-    known_task = next((each for each in served if each == task), None)
-    told = recognise(
-        onnx,
-        family=family,
-        task=known_task,
-        classes=len(names) or None,
-        size=written.input.size or size_of(onnx.metadata),
-        counted_by_file=written.classes is None or _counts_as_file(onnx, len(names)),
-    )
-    if told.chosen is not None and told.chosen.family not in NOT_SERVED:
-        return _with_key_points(told.chosen, onnx)
-    if family is not None:
-        # The family's own decoder says best what does not fit.
-        return _with_key_points(Candidate(family, known_task or FAMILIES[family][0], ''), onnx)
-    remedy = (
-        f'Write a YAML file with `onnx: {onnx_path.name}` and `family: NAME` beside it and use that'
-        if path.suffix == '.onnx'
-        else 'Add `family: NAME`'
-    )
-    raise ModelSpecError(
-        f'{path}: `family` is stated neither here nor in the metadata of {onnx_path}, and '
-        f'{told.question()}. {remedy}; families: {", ".join(FAMILIES)}'
-    )
-
-
-def _counts_as_file(onnx: OnnxFile, classes: int) -> bool:
-    """Whether the file names as many classes; it may name none."""
-    return len(_named_by_file(onnx)) == classes
-
-
-def _named_by_file(onnx: OnnxFile) -> tuple[str, ...]:
-    """The file's class names; () where it has none that can be read."""
-    try:
-        return onnx.class_names()
-    except ModelFileError:
-        return ()
-
-
-def _with_key_points(told: Candidate, onnx: OnnxFile) -> Candidate:
-    """With what the exporter says of the key points."""
-    shape = key_point_shape_of(onnx.metadata)
-    if told.task != 'pose' or shape is None:
-        return told
-    return replace(told, key_points=shape[0], options={'key_point_shape': shape, **told.options})
-
-
-def _complete_key_points(
-    written: _ModelFile, onnx: OnnxFile, told: Candidate
-) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
-    """Names and skeleton: as stated, else as all models of the kind have them."""
-    names = written.key_points or key_point_names_of(onnx.metadata)
-    if told.task == 'face':
-        return names or FACE_POINTS, written.skeleton
-    people = told.task == 'pose' and told.key_points == len(BODY_POINTS)
-    if people and _named_by_file(onnx) == ('person',) and not written.key_points:
-        return names or BODY_POINTS, written.skeleton or BODY_SKELETON
-    return names, written.skeleton
-
-
 def _complete_classes(
-    path: Path, written: _ModelFile, onnx: OnnxFile, told: Candidate
+    path: Path, written: ModelFile, onnx: OnnxFile, told: Candidate
 ) -> tuple[ClassSpec, ...]:
     if written.classes is not None:
         if told.family in NUMBERS_CLASSES:
@@ -323,61 +231,10 @@ def _complete_classes(
 
 def _check_length(path: Path, listed: tuple[str | ClassSpec, ...], onnx: OnnxFile) -> None:
     """Compare a list of classes with the file's, where the outputs do not tell their number."""
-    names = _named_by_file(onnx)
+    names = named_by_file(onnx)
     if names and len(names) != len(listed):
         raise ModelSpecError(
             f'{path}: `classes` lists {len(listed)} classes, the ONNX file names {len(names)}: '
             f'{", ".join(names[:8])}{", ..." if len(names) > 8 else ""}. List as many, or leave '
             '`classes` out; a class filter hides those that are not wanted'
         )
-
-
-def _check_values(path: Path, spec: ModelSpec) -> None:
-    width, height = spec.input.size
-    limits, gate = spec.thresholds, spec.quantisation.gate
-    checks: tuple[tuple[bool, str], ...] = (
-        (all(spec.class_names), 'a class needs a name'),
-        (0 < width <= 8192 and 0 < height <= 8192, 'input.size must lie in 1..8192'),
-        (0 <= spec.input.pad_value <= 255, 'input.pad_value must lie in 0..255'),
-        (
-            max(width, height) <= (spec.input.shorter_side or 8192) <= 16384,
-            f'input.shorter_side must lie in {max(width, height)}..16384, so that the image '
-            f'covers input.size {width}x{height}',
-        ),
-        (
-            spec.input.shorter_side is None or spec.input.resize == 'centre_crop',
-            'input.shorter_side belongs to `resize: centre_crop` only',
-        ),
-        (all(map(math.isfinite, spec.input.mean)), 'input.mean must be finite'),
-        (
-            all(value != 0 and math.isfinite(value) for value in spec.input.scale),
-            'input.scale must be finite and not 0',
-        ),
-        (0 <= limits.score <= 1, 'thresholds.score must lie in 0..1'),
-        (0 <= limits.iou <= 1, 'thresholds.iou must lie in 0..1'),
-        (1 <= limits.max_detections <= 65535, 'thresholds.max_detections must lie in 1..65535'),
-        (0 <= gate.agreement <= 1, 'quantisation.gate.agreement must lie in 0..1'),
-        (0 <= gate.overlap <= 1, 'quantisation.gate.overlap must lie in 0..1'),
-        ((gate.relative_error or 0) >= 0, 'quantisation.gate.relative_error must be at least 0'),
-        (
-            all(0 <= level <= 255 for c in spec.classes for level in c.color or ()),
-            'colors must be [red, green, blue], each 0..255',
-        ),
-        (
-            all(0 <= i < len(spec.key_points) for pair in spec.skeleton for i in pair),
-            f'skeleton joins key points by index, 0 to {len(spec.key_points) - 1}, as many as '
-            '`key_points` names',
-        ),
-        (
-            spec.task != 'semantic' or len(spec.classes) < 255,
-            'a semantic model has at most 254 classes, since id 255 means unlabelled',
-        ),
-    )
-    for holds, message in checks:
-        if not holds:
-            raise ModelSpecError(f'{path}: {message}')
-
-
-def _nearest(name: str, known: Iterable[Any]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f' (did you mean {near[0]!r}?)' if near else ''
