@@ -98,13 +98,16 @@ def test_huge_logits_whose_differences_overflow(executor):
     # Of alternating signs, so that each cell's sum is finite.
     signs = (-1.0) ** (np.arange(9)[:, None] + np.arange(11))
     cells[0, 0], cells[0, 1] = 3e38 * signs, -3e38 * signs
-    check(
-        executor,
-        cells,
-        [
-            Letterbox.fit((200, 90), (44, 36)),
-        ],
-    )
+    check(executor, cells, [Letterbox.fit((200, 90), (44, 36))])
+
+
+def test_a_class_that_wins_nowhere_but_overflows_between_cells(executor):
+    even = (np.arange(9)[:, None] + np.arange(11)) % 2 == 0
+    upper = np.arange(9)[:, None] + np.zeros(11) < 4
+    planes = np.where(even, -2.9e38, 0.7e38), np.where(upper, 1.3e38, 1.2e38)
+    cells = np.stack([*planes, np.where(upper, 1.2e38, 1.3e38)])[None].astype(np.float32)
+    assert np.isfinite(cells.sum(axis=1)).all()
+    check(executor, cells, [Letterbox.fit((200, 90), (44, 36))])
 
 
 @pytest.mark.parametrize('size', [1e-42, 1e-37, 1.0, 9e36, 3e37])

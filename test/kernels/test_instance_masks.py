@@ -233,6 +233,18 @@ def test_an_arena_that_is_too_small_says_how_much_it_needs(executor):
                 np.testing.assert_array_equal(mask.bits, other.bits)
 
 
+@pytest.mark.parametrize('room', [0, 256, 512])
+def test_masks_that_just_fit(executor, room):
+    layout = HeadLayout(2, 2, extras=2)
+    predictions, prototypes = scene(layout, (6, 10))
+    predictions[0, :4] = [[40], [40], [16], [16]]
+    predictions[0, 4:6] = [[0.9, 0], [0, 0.8]]
+    letterboxes = [Letterbox.fit(NETWORK, NETWORK)]
+    drawn = Drawn(executor, layout, predictions, prototypes, letterboxes, DecodeSettings(), room)
+    masks = read_masks(drawn.result, drawn.layouts[0], 2)
+    assert [mask.bits.size for mask in masks] == [256 * (room >= 256), 256 * (room >= 512)]
+
+
 def test_prototypes_that_do_not_fit_are_refused(executor):
     head = DenseHeadKernels(executor, LAYOUT)
     for channels in (0, 7, MOST_CHANNELS + 1):
