@@ -13,8 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +54,7 @@ MOST_FRAMES = 32
 """Frames in memory of `DevicePipeline.frame_memory`."""
 
 
-@dataclass(frozen=True)
-class _Readable:
+class _Readable(NamedTuple):
     """A frame that the kernels can read, and what it shows.
 
     Attributes:
