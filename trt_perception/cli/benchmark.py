@@ -30,6 +30,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_backend(parser)
     add_precision(parser, '-p')
     parser.add_argument('--threads', type=whole, metavar='N', help='CPU threads for inference')
+    _add_load(parser)
+    parser.add_argument(
+        '--throughput',
+        action='store_true',
+        help='measure frames a second as well; a GPU then works on two batches at a time',
+    )
+    parser.add_argument(
+        '--trace',
+        type=Path,
+        metavar='FILE',
+        help='write when the GPU did what, for https://ui.perfetto.dev or chrome://tracing',
+    )
+    parser.add_argument('--layers', action='store_true', help='time each layer of the network')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures')
+
+
+def _add_load(parser: argparse.ArgumentParser) -> None:
+    """Frames, how many at a time, and what is made of them."""
     parser.add_argument(
         '--input', default='synthetic', metavar='SOURCE', help='see `detect`; default %(default)s'
     )
@@ -57,47 +75,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='with what nodes publish as pictures: a class map in colours, the ids of masks',
     )
-    parser.add_argument(
-        '--throughput',
-        action='store_true',
-        help='measure frames a second as well; a GPU then works on two batches at a time',
-    )
-    parser.add_argument(
-        '--trace',
-        type=Path,
-        metavar='FILE',
-        help='write when the GPU did what, for https://ui.perfetto.dev or chrome://tracing',
-    )
-    parser.add_argument('--layers', action='store_true', help='time each layer of the network')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures')
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
-    from trt_perception.building.opening import open_built_pipeline
-    from trt_perception.evaluation.frame_timing import (
-        frames_per_second,
-        time_frames,
-    )
-    from trt_perception.pipeline.perception import GpuUse
+    from trt_perception.evaluation.frame_timing import frames_per_second, time_frames
 
     _check_contexts(arguments)
     _check_folders(arguments.trace, arguments.json)
     frames = _frames(arguments)
-    overlap = arguments.throughput or arguments.trace is not None
-    pipeline = open_built_pipeline(
-        arguments.model,
-        backend=arguments.backend,
-        precision=arguments.precision,
-        threads=arguments.threads,
-        max_batch=1 if arguments.contexts else max(arguments.cameras, 1),
-        gpu_use=GpuUse(
-            overlap=overlap,
-            cameras=arguments.cameras,
-            context_each=arguments.contexts,
-            concurrent=arguments.concurrent,
-        ),
-    )
+    pipeline = _opened(arguments)
     try:
         if arguments.contexts:
             _check_on_gpu(pipeline, '--contexts')
@@ -119,6 +106,25 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         pipeline.close()
     return 0
+
+
+def _opened(arguments: argparse.Namespace) -> PerceptionPipeline:
+    from trt_perception.building.opening import open_built_pipeline
+    from trt_perception.pipeline.perception import GpuUse
+
+    return open_built_pipeline(
+        arguments.model,
+        backend=arguments.backend,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        max_batch=1 if arguments.contexts else max(arguments.cameras, 1),
+        gpu_use=GpuUse(
+            overlap=arguments.throughput or arguments.trace is not None,
+            cameras=arguments.cameras,
+            context_each=arguments.contexts,
+            concurrent=arguments.concurrent,
+        ),
+    )
 
 
 def _layers(pipeline: PerceptionPipeline, arguments: argparse.Namespace) -> list[LayerTime]:
