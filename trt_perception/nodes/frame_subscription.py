@@ -136,6 +136,7 @@ class FrameSubscription:
         if taken is None:
             self._gaps.emptied()
             return None
+        self._heard()
         self._missed += self._gaps.missed(taken.number)
         frame, header = taken.read()
         missed, self._missed = self._missed, Missed()
@@ -208,13 +209,17 @@ class FrameSubscription:
 
     def _hand_over(self, message: Image | CompressedImage) -> None:
         assert self._arrived is not None
+        self._heard()
         arrival = self._arrival(*frame_and_header(message), 0, Missed())
         self.stamps.note(arrival.frame.stamp_ns)
         self._arrived(arrival)
 
-    def _arrival(self, frame: Frame, header: Header, received_ns: int, missed: Missed) -> Arrival:
-        self._newest_s = now = time.perf_counter()
+    def _heard(self) -> None:
+        self._newest_s = time.perf_counter()
         self._count += 1
+
+    def _arrival(self, frame: Frame, header: Header, received_ns: int, missed: Missed) -> Arrival:
+        now = time.perf_counter()
         waited_s = (time.time_ns() - received_ns) / _NS
         # By the system's clock, which may be set meanwhile, and which not every middleware tells.
         received_s = now - waited_s if 0 < waited_s < _CREDIBLE_WAIT_S else now
