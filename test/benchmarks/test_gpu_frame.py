@@ -199,6 +199,12 @@ def test_aims_that_were_missed_stand_out(modules, document):
     assert '**80%**' in report.cameras(document)[2]
     assert '| 5.00 | 1.30 | **3.8** | 1.50 | **3.3** |' in report.peers(document)[2]
     assert '29 MB' in report.memory(document)[0]
+    boxes, masks, *_, tail, faster, eight = report.aims(document)[2:]
+    assert boxes == '| boxes at most 0.4 ms over the network | 0.30 | 0.50 |'
+    assert masks.endswith('| 0.30 | 0.50 |')
+    assert tail.endswith('| 1.60 | 1.60 |')
+    assert faster.endswith('| 3.8 | 3.3 |')
+    assert eight.endswith('| 80% | 80% |')
 
 
 def test_the_documentation_has_a_place_for_each_table(modules, document, tmp_path):
