@@ -174,3 +174,20 @@ def test_a_deadline_without_batches_is_said(graph, pipeline, capfd, deadline_ms)
     assert loop.stop()
     node.destroy_node()
     assert ('batch_deadline_ms has no effect' in capfd.readouterr().err) == (deadline_ms > 0)
+
+
+def test_what_the_node_says_of_a_frame_is_not_said_again_for_its_camera(graph, pipeline):
+    node, loop = started(graph, pipeline, ['front', 'rear'])
+    publishers = [Camera(graph, f'/stuck{name}').matched() for name in ('front', 'rear')]
+    publishers[0].publish(raw_image(b'short', 'bgr8', 64, 48, 192))
+    graph.wait_for(lambda: node.statistics.snapshot().drops, 'the drop')
+    said = node.health.condition().text
+    assert '/stuckfront left out' in said
+    assert not any(said in one.text for one in loop.conditions(Thresholds()))
+    front, rear = loop.reports(enabled=True)
+    assert said in [one.text for one in front.conditions]
+    assert not any('left out' in one.text for one in rear.conditions)
+    assert loop.stop()
+    for publisher in publishers:
+        publisher.close()
+    node.destroy_node()

@@ -123,8 +123,8 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
     stale_after: Annotated[
         float,
         about(
-            'Seconds without an image after which a camera is STALE in /diagnostics, and without an '
-            'answer of the network after which the node is an ERROR; 0 never.',
+            'Seconds without an image after which a camera is STALE in /diagnostics, and without '
+            'an answer of the network after which the node is an ERROR; 0 never.',
             ge=0.0,
             le=3600.0,
         ),

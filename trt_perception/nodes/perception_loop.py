@@ -222,7 +222,11 @@ class PerceptionLoop:
         self._said = {camera.name: camera.conditions(limits) for camera in self.cameras}
         if '' in self._said:
             return self._said['']
-        gravest = {name: worst(found) for name, found in self._said.items()}
+        told = self._node.health.condition()  # of the latest frame that failed, whosever it was
+        gravest = {
+            name: worst([one for one in found if told is None or one.text != told.text])
+            for name, found in self._said.items()
+        }
         # One silent camera is a warning: the node serves the others.
         all_silent = all(one is not None and one.level == SILENT for one in gravest.values())
         return [
