@@ -29,6 +29,7 @@ class StandInDriver:
         pinned: addresses and sizes of page-locked memory.
         handles: streams and events that still exist.
         after_reset: called when the context was reset.
+        destroyed: what is raised for a context that somebody else has destroyed; None: it is there.
     """
 
     class Error(Exception):
@@ -54,6 +55,7 @@ class StandInDriver:
         self.resets = 0
         self.sticky = None
         self.after_reset = lambda: None
+        self.destroyed = None
         self.random = random.Random(seed)
         self.freed_in = set()
         self.owner_thread = None
@@ -92,7 +94,7 @@ class StandInDriver:
     def reset(self, ordinal):
         """Stands for cuDevicePrimaryCtxReset."""
         self.resets += 1
-        self.sticky = None
+        self.sticky = self.destroyed = None
         self.live.clear()
         self.pinned.clear()
         for stream in self.streams:
@@ -142,6 +144,8 @@ class StandInDriver:
             raise entry[1]
 
     def push(self):
+        if self.destroyed is not None:
+            raise self.destroyed
         self.owner_thread = threading.get_ident()
         self._stacks.setdefault(threading.get_ident(), []).append(self)
 

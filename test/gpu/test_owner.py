@@ -213,6 +213,50 @@ def test_a_fault_in_flight_reaches_who_waits(driver):
     del work
 
 
+def test_a_context_that_others_destroyed_is_told_to_who_waits(driver):
+    """CUDA then refuses to make it current, so nothing at all can be done."""
+    owner = stand_in_owner(driver)
+    driver.destroyed = driver.LogicError('context is destroyed')
+    with pytest.raises(DeviceLostError, match='context is destroyed'):
+        owner.submit(lambda gpu: 5).result(10)
+    with pytest.raises(DeviceLostError):
+        owner.submit(lambda gpu: 5).result(10)
+    owner.close()
+    assert driver.resets == 1
+
+
+@pytest.mark.parametrize('users', [1, 2])
+def test_it_is_told_for_work_in_flight_as_well(driver, users):
+    owner = stand_in_owner(driver)
+    owner.users = users
+    held = threading.Event()
+
+    def leave(gpu):
+        held.wait(10)
+        driver.destroyed = driver.LogicError('context is destroyed')
+        return InFlight(gpu.event(), lambda: 5)
+
+    waiting = [owner.submit(leave), owner.submit(lambda gpu: 6)]
+    held.set()
+    for future in waiting:
+        with pytest.raises(DeviceLostError, match='destroyed'):
+            future.result(10)
+    owner.close()
+
+
+def test_a_gpu_that_cannot_be_made_current_at_first_is_told(driver):
+    driver.destroyed = driver.LogicError('context is destroyed')
+    with pytest.raises(BackendUnavailableError, match='cannot be used: context is destroyed'):
+        stand_in_owner(driver)
+
+
+def test_an_error_that_cannot_be_explained_is_told_all_the_same(driver):
+    with stand_in_owner(driver) as owner:
+        driver.Context.synchronize = staticmethod(lambda: 1 // 0)
+        with pytest.raises(DeviceLostError):
+            owner.submit(lambda gpu: {}['nothing']).result(10)
+
+
 def test_after_the_end_work_is_refused(driver):
     owner = stand_in_owner(driver)
     owner.close()

@@ -152,11 +152,16 @@ class GpuOwner(Closing):
             begun.set_exception(error)
             return
         try:
-            with _current(context):
-                gpu = Gpu(self._driver, device, self._host_lock)
+            try:
+                with _current(context):
+                    gpu = Gpu(self._driver, device, self._host_lock)
+            except self._driver.Error as error:
+                begun.set_exception(
+                    BackendUnavailableError(f'the GPU {self._ordinal} cannot be used: {error}')
+                )
+                return
             begun.set_result(None)
-            self._serve(gpu, context)
-            self._end(gpu, context)
+            self._work(gpu, context)
         finally:
             with contextlib.suppress(self._driver.Error):
                 context.detach()
@@ -173,6 +178,17 @@ class GpuOwner(Closing):
                 'memory or hold it alone; see `nvidia-smi` and `trt_perception doctor`'
             ) from error
 
+    def _work(self, gpu: Gpu, context: Any) -> None:
+        """Serve, then end. Whatever happens, nobody waits for a thread that is gone."""
+        try:
+            self._serve(gpu, context)
+            self._end(gpu, context)
+        except BaseException as error:  # such as a context that somebody else destroyed
+            log.exception('the thread of the GPU failed')
+            with self._lock:
+                self._lost = self._lost or f'{error}' or type(error).__name__
+            self._give_up_left()
+
     def _serve(self, gpu: Gpu, context: Any) -> None:
         """Work until the end, or until the context is lost."""
         while not self._lost:
@@ -187,8 +203,7 @@ class GpuOwner(Closing):
                 task = self._tasks.get()
             if task is None:
                 return
-            with _current(context):
-                self._begin(task, gpu, context)
+            self._begin(task, gpu, context)
             del task  # with the frames that it holds
 
     def _task_meanwhile(self) -> _Task | None:
@@ -201,7 +216,8 @@ class GpuOwner(Closing):
         if not task.future.set_running_or_notify_cancel():
             return
         try:
-            result = task.work(gpu)
+            with _current(context):
+                result = task.work(gpu)
         except BaseException as error:
             task.future.set_exception(self._explained(error, context))
             return
@@ -225,8 +241,9 @@ class GpuOwner(Closing):
         """The package's error for one that work raised; notices whether the context is lost."""
         try:
             # A fault of the GPU stays: every later call fails as well.
-            context.synchronize()
-        except self._driver.Error as fault:
+            with _current(context):
+                context.synchronize()
+        except Exception as fault:  # whatever it is: who waits for an answer must get one
             with self._lock:
                 self._lost = self._lost or f'{error}' or f'{fault}'
             return self._gone()
@@ -252,13 +269,14 @@ class GpuOwner(Closing):
         with _current(context):
             while self._in_flight and not self._lost:
                 self._settle_oldest(context)
-            for left in self._in_flight:
-                left.fail(self._gone())
-            self._in_flight.clear()
-            self._refuse_left()
+            self._give_up_left()
             gpu.close()
 
-    def _refuse_left(self) -> None:
+    def _give_up_left(self) -> None:
+        """Tell everybody who still waits."""
+        for left in self._in_flight:
+            left.fail(self._gone())
+        self._in_flight.clear()
         while True:
             try:
                 task = self._tasks.get_nowait()
