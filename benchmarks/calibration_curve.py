@@ -50,7 +50,7 @@ from trt_perception.evaluation.overlap import confusion_of, overlap_figures
 from trt_perception.model_spec import load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.preprocessing.colour import to_bgr
-from trt_perception.preprocessing.letterbox import Preprocessor
+from trt_perception.preprocessing.preprocessor import Preprocessor
 from trt_perception.results import DecodeSettings
 from trt_perception.sources.opening import open_source
 

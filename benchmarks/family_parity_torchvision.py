@@ -22,7 +22,8 @@ from ultralytics.models.rtdetr.predict import RTDETRPredictor
 from trt_perception.decoding.registry import decoder_for
 from trt_perception.model_input import InputSpec
 from trt_perception.model_spec import ClassSpec, ModelSpec
-from trt_perception.preprocessing.letterbox import Letterbox, Preprocessor
+from trt_perception.preprocessing.letterbox import Letterbox
+from trt_perception.preprocessing.preprocessor import Preprocessor
 from trt_perception.results import Classification, DecodeSettings, SegmentationMap
 from trt_perception.tensor_spec import TensorSpec
 

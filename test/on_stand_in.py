@@ -10,7 +10,8 @@ from trt_perception.gpu.owner import GpuOwner
 from trt_perception.kernels.letterbox import DeviceImage
 from trt_perception.pipeline.device_stages import KernelStages
 from trt_perception.preprocessing.colour import to_bgr
-from trt_perception.preprocessing.letterbox import Letterbox, Preprocessor
+from trt_perception.preprocessing.letterbox import Letterbox
+from trt_perception.preprocessing.preprocessor import Preprocessor
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 

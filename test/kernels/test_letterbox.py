@@ -7,7 +7,7 @@ from trt_perception.frames import Frame
 from trt_perception.kernels.letterbox import DEVICE_ENCODINGS, DeviceImage, LetterboxKernel
 from trt_perception.model_input import InputSpec
 from trt_perception.preprocessing.colour import ENCODINGS, to_bgr
-from trt_perception.preprocessing.letterbox import Preprocessor
+from trt_perception.preprocessing.preprocessor import Preprocessor
 
 PIXEL_BYTES = {'mono': 1, '8UC1': 1, 'bayer': 1, 'nv': 1, 'yu': 2, 'uy': 2, 'bgra': 4, 'rgba': 4}
 SPEC = InputSpec(size=(72, 40))

@@ -16,7 +16,8 @@ from trt_perception.kernels.letterbox import (
 from trt_perception.kernels.rows_read import rows_read
 from trt_perception.model_input import InputSpec
 from trt_perception.preprocessing.colour import to_bgr
-from trt_perception.preprocessing.letterbox import Letterbox, Preprocessor
+from trt_perception.preprocessing.letterbox import Letterbox
+from trt_perception.preprocessing.preprocessor import Preprocessor
 
 from .test_letterbox import random_frame
 

@@ -25,7 +25,7 @@ from trt_perception.frames import Frame
 from trt_perception.model_spec import ModelSpec
 from trt_perception.onnx_file import read_onnx
 from trt_perception.preprocessing.colour import to_bgr
-from trt_perception.preprocessing.letterbox import Preprocessor
+from trt_perception.preprocessing.preprocessor import Preprocessor
 
 DEFAULT_LIMIT = 100
 """Images that are looked at unless told otherwise."""

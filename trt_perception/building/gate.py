@@ -23,7 +23,7 @@ from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import Frame
 from trt_perception.model_spec import GateLimits, ModelSpec
 from trt_perception.preprocessing.colour import to_bgr
-from trt_perception.preprocessing.letterbox import Preprocessor
+from trt_perception.preprocessing.preprocessor import Preprocessor
 from trt_perception.results import DecodeSettings, Result
 from trt_perception.runtime.protocol import Runtime
 from trt_perception.runtime.side_inputs import fed

@@ -1,5 +1,5 @@
 // Camera images to the network's input in one pass: colour, resize, padding, normalisation,
-// channels first. Equal to preprocessing/colour.py followed by preprocessing/letterbox.py.
+// channels first. Equal to preprocessing/colour.py followed by preprocessing/preprocessor.py.
 //
 // Resizing repeats OpenCV's bilinear interpolation of 8-bit images: weights of 11 bits, sums
 // along x with 19 bits, of which 4 are dropped before y. Halving and odd reductions, for which

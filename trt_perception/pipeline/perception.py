@@ -27,7 +27,8 @@ from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import to_bgr
-from trt_perception.preprocessing.letterbox import Letterbox, Preprocessor
+from trt_perception.preprocessing.letterbox import Letterbox
+from trt_perception.preprocessing.preprocessor import Preprocessor
 from trt_perception.results import DecodeSettings, Result
 from trt_perception.runtime.protocol import Runtime, Tensors
 from trt_perception.runtime.selection import BackendChoice, open_runtime
