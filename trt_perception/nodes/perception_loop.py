@@ -128,10 +128,11 @@ class PerceptionLoop:
     def work(self, batch: Sequence[Taken]) -> None:
         """Look at frames of different cameras and publish what is there."""
         taken_s = time.perf_counter()
+        limit_s = self._node.parameters.max_age
         usable: list[tuple[CameraInput, Arrival, Frame]] = []
         for camera, arrival in batch:
-            if not self._fresh(camera, arrival):
-                camera.dropped(STALE)
+            if limit_s and self._age_s(arrival.frame.stamp_ns) > limit_s:
+                camera.dropped(STALE)  # an age that is not known is not too high
                 continue
             try:
                 usable.append((camera, arrival, readable(arrival.frame)))
@@ -147,6 +148,7 @@ class PerceptionLoop:
                 self._publish(camera, arrival, outcome, taken_s)
             except Exception as error:  # of one camera: the others' results are good
                 self._failed(camera, error)
+        self._note_stamps(batch, taken_s)
 
     def _publish(
         self, camera: CameraInput, arrival: Arrival, perceived: Perceived, taken_s: float
@@ -164,13 +166,19 @@ class PerceptionLoop:
         camera.served(stages_ms, stamp_ns, age_s)
         self._pipeline.frame_done(stages_ms['total'])
 
-    def _fresh(self, camera: CameraInput, arrival: Arrival) -> bool:
-        """Whether a frame is worth the work; notes what is odd about its stamp."""
-        assert camera.subscription is not None
+    def _note_stamps(self, batch: Sequence[Taken], taken_s: float) -> None:
+        """Look for what is odd about the stamps; their results are out and need not wait for it.
+
+        Args:
+            batch: the frames.
+            taken_s: when they were taken, by time.perf_counter.
+        """
         now_ns = self._node.get_clock().now().nanoseconds
-        age_s = camera.subscription.stamps.note(arrival.frame.stamp_ns, now_ns)
-        limit_s = self._node.parameters.max_age
-        return not (limit_s and age_s > limit_s)  # an age that is not known is not too high
+        if now_ns:
+            now_ns -= round((time.perf_counter() - taken_s) * 1e9)
+        for camera, arrival in batch:
+            assert camera.subscription is not None
+            camera.subscription.stamps.note(arrival.frame.stamp_ns, now_ns)
 
     def _failed(self, camera: CameraInput, error: Exception) -> None:
         """A frame could not be used: count it and go on."""
