@@ -157,7 +157,7 @@ def document(modules):
         name: {'results': rows, 'ended': '', 'said': [], 'began': 'now', 'seconds': 1.0}
         for name, rows in results.items()
     }
-    failed = {'results': [], 'ended': 'exit status 1', 'said': ['no /root/made/up/file']}
+    failed = {'results': [], 'ended': 'exit status 1', 'said': ['no /opt/made/up/file']}
     machine = {'python': '3.12', 'cores': 16, 'facts': {'gpus': []}, 'versions': {'numpy': '2'}}
     return {
         'format': 'trt_perception.gpu_frame',
@@ -183,7 +183,7 @@ def test_the_file_has_every_step(modules, document):
 
 def test_no_folder_of_the_machine_is_kept(modules):
     _, report = modules
-    told = {'a': ['/tmp/x/model.onnx: bad', 3], 'b': 'see https://a.org/b/c and 1/2'}
+    told = {'a': ['/srv/x/model.onnx: bad', 3], 'b': 'see https://a.org/b/c and 1/2'}
     assert report.without_paths(told) == {
         'a': ['model.onnx: bad', 3],
         'b': 'see https://a.org/b/c and 1/2',
