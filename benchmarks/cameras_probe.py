@@ -31,13 +31,15 @@ def camera(node, arguments) -> dict:
     garbage.data = array.array('B', good.data[: len(good.data) // 2])
     publisher = node.create_publisher(Image, arguments.topic, QoSProfile(depth=1))
     stamps = []
-    begin = arguments.begin
+    begin = due = arguments.begin
     for number, (seconds, rate, kind) in enumerate(json.loads(arguments.phases)):
         message = good if kind == 'good' else garbage
-        # Cameras of a rig are rarely in step.
-        due = begin + (arguments.offset / rate if rate else seconds)
+        if number == 0 and rate:
+            due = begin + arguments.offset / rate
+        # A camera keeps its time from phase to phase; after a stall it begins with the phase.
+        due = max(due, begin)
         begin += seconds
-        while due < begin:
+        while rate and due < begin:
             time.sleep(max(0.0, due - time.time()))
             due += 1 / rate
             now = time.time_ns()
