@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from trt_perception.closing import Closing  # noqa: E402
 from trt_perception.nodes.transport import choose_transport  # noqa: E402
 
 _PATIENCE_S = 15.0
@@ -69,7 +69,7 @@ def sourced(variable: str, environment: dict[str, str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-class MeasuredNode:
+class MeasuredNode(Closing):
     """Starts a node and, on demand, probes; all of them end with the `with` block.
 
     Attributes:
@@ -91,15 +91,8 @@ class MeasuredNode:
         except OSError as error:
             raise CaseFailed(f'{command}: cannot be started: {error}') from error
 
-    def __enter__(self) -> MeasuredNode:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the probes, and then the node."""
         for probe in self._probes:
             if probe.poll() is None:
                 probe.kill()

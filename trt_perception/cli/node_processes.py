@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
+from trt_perception.closing import Closing
 from trt_perception.errors import PerceptionError
 
 _PR_SET_PDEATHSIG = 1
@@ -32,7 +32,7 @@ class _Program:
     output: IO[bytes]
 
 
-class NodeProcesses:
+class NodeProcesses(Closing):
     """Starts programs, each with a log file, and ends them all when its `with` block is left.
 
     They are ended by SIGINT, as at a terminal, then SIGTERM, then SIGKILL. If this process is
@@ -45,15 +45,8 @@ class NodeProcesses:
         self._logs = logs
         self._programs: dict[str, _Program] = {}
 
-    def __enter__(self) -> NodeProcesses:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """See `stop`."""
         self.stop()
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import rclpy
@@ -15,6 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
+from trt_perception.closing import Closing
 from trt_perception.monitoring.node_state import NodeState
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.lifecycle import REPORT_PERIOD_S
@@ -50,7 +50,7 @@ class _Heard:
         return f'{self.node.lstrip("/")}: {self.camera or "perception"}'
 
 
-class Overview:
+class Overview(Closing):
     """Listens to ~/stats of every node and to /diagnostics, in the ROS domain of the process."""
 
     def __init__(self) -> None:
@@ -72,15 +72,8 @@ class Overview:
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._found_s = time.monotonic()
 
-    def __enter__(self) -> Overview:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the domain."""
         self._executor.shutdown()
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
