@@ -11,13 +11,15 @@ def arrived(plan, data):
     """What lies on the GPU after the copies; 7 where nothing was written."""
     staged = np.full(plan.staged + 1, 9, np.uint8)
     there = np.full(plan.nbytes + 1, 7, np.uint8)
-    for start, part, step in plan.parts(data, staged[:-1]):
+    for start, part, rows in plan.parts(data, staged[:-1]):
         assert np.shares_memory(part, staged if plan.staged else data)
-        if not step:
+        if rows is None:
             there[start : start + len(part)] = part
             continue
-        for number, row in enumerate(part):
-            there[start + number * step :][: len(row)] = row
+        for number in range(rows.height):
+            row = part[number * rows.host_step :][: rows.nbytes]
+            there[start + number * rows.device_step :][: rows.nbytes] = row
+            assert len(row) == rows.nbytes
     assert staged[-1] == 9, 'nothing beside the memory'
     assert there[-1] == 7
     return there[:-1]

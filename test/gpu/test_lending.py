@@ -137,3 +137,16 @@ def test_threads_that_lend_at_the_same_time_get_different_memory(driver):
     assert not clashes
     assert lender.use.allocations == 8
     lender.close()
+
+
+def test_views_by_any_means_are_known(driver):
+    lender, other = Lender(driver, 2), Lender(driver, 2)
+    lent = lender.lend(100)
+    for view in (lent, lent[10:20], lent[10:20].reshape(2, 5).T, np.frombuffer(lent, np.uint8)):
+        assert lender.holds(view)
+        assert not other.holds(view)
+    own = np.zeros(100, np.uint8)
+    for array in (own, own[1:], np.frombuffer(bytes(9), np.uint8)):
+        assert not lender.holds(array)
+    lender.close()
+    assert not lender.holds(lent), 'it is not locked any more'

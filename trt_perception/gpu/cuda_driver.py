@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trt_perception.errors import BackendUnavailableError, GpuMemoryError
+from trt_perception.gpu.host_copy import Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,22 +128,21 @@ def no_room(driver: Driver, what: str, nbytes: int, error: Exception) -> GpuMemo
 
 
 def copy_rows_in(
-    driver: Driver, address: int, step: int, rows: NDArray[np.uint8], stream: Stream
+    driver: Driver, address: int, data: NDArray[np.uint8], rows: Rows, stream: Stream
 ) -> None:
     """Queue a copy of rows that lie apart to the GPU.
 
     Args:
         driver: with the context current.
         address: of the first row there.
-        step: bytes there from one row to the next.
-        rows: uint8 [rows, n] in page-locked memory, in which they may lie apart as well.
+        data: uint8 [n], page-locked, from the first row on.
+        rows: how they lie.
         stream: for the copy.
     """
     copy = driver.Memcpy2D()
-    copy.set_src_host(rows)
+    copy.set_src_host(data)
     copy.set_dst_device(address)
-    copy.src_pitch, copy.dst_pitch = rows.strides[0], step
-    copy.height, copy.width_in_bytes = rows.shape
+    copy.height, copy.width_in_bytes, copy.src_pitch, copy.dst_pitch = rows
     copy(stream)
 
 

@@ -32,18 +32,33 @@ _WORTH_THREADS = 1 << 18
 """Bytes from which on waking threads pays."""
 
 
+class Rows(NamedTuple):
+    """Rows that lie apart.
+
+    Attributes:
+        height: how many.
+        nbytes: of each.
+        host_step, device_step: bytes from one to the next, in page-locked memory and on the GPU.
+    """
+
+    height: int
+    nbytes: int
+    host_step: int
+    device_step: int
+
+
 class Part(NamedTuple):
     """Bytes in page-locked memory, and where they go.
 
     Attributes:
         start: their first place on the GPU, from the frame's first byte.
-        data: uint8 [n], or [rows, n], whose rows may lie apart.
-        step: on the GPU from one row to the next; 0 where there are no rows.
+        data: uint8 [n]; of rows, from the first one on.
+        rows: None where all bytes of `data` go.
     """
 
     start: int
     data: Bytes
-    step: int
+    rows: Rows | None
 
 
 @dataclass(frozen=True)
@@ -97,27 +112,28 @@ class FrameCopy:
             for number, rows in enumerate(self._rows):
                 yield from self._rows_of(rows, number, data, target)
         elif self._in_place:
-            yield Part(0, data, 0)
+            yield Part(0, data, None)
         else:
             for start in range(0, self.nbytes, _PIECE):
                 end = min(start + _PIECE, self.nbytes)
                 _copy_flat(data[start:end], target[start:end])
-                yield Part(start, target[start:end], 0)
+                yield Part(start, target[start:end], None)
 
     def _rows_of(self, rows: RowSet, number: int, data: Bytes, target: Bytes) -> Iterator[Part]:
         step = rows.period * self._step
         start = rows.first * self._step
-        source: Bytes = np.ndarray((rows.count, self._row), np.uint8, data, start, (step, 1))
         if self._in_place:
-            yield Part(start, source, step)
+            yield Part(start, data[start:], Rows(rows.count, self._row, step, step))
             return
+        source: Bytes = np.ndarray((rows.count, self._row), np.uint8, data, start, (step, 1))
         before = number * rows.count * self._row
         packed = target[before : before + source.size].reshape(source.shape)
         some = max(_PIECE // self._row, 1)
         for top in range(0, rows.count, some):
             part = packed[top : top + some]
             _copy(source[top : top + some], part)
-            yield Part(start + top * step, part, step)
+            shape = Rows(len(part), self._row, self._row, step)
+            yield Part(start + top * step, part.reshape(-1), shape)
 
 
 def _copy_flat(source: Bytes, target: Bytes) -> None:

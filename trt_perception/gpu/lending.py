@@ -38,7 +38,7 @@ class _Lease:
     """Shows a block as an array whose views do not lead to the block itself."""
 
     def __init__(self, block: _Block, nbytes: int) -> None:
-        self._block = block
+        self.block = block
         self.__array_interface__ = block.memory[:nbytes].__array_interface__
 
 
@@ -102,7 +102,14 @@ class Lender:
 
     def holds(self, array: NDArray[np.uint8]) -> bool:
         """Whether an array lies in one of the blocks."""
-        start = array.__array_interface__['data'][0]
+        base = array.base
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if base is None:
+            return False
+        if isinstance(base, _Lease):
+            return base.block in self._blocks
+        start = array.__array_interface__['data'][0]  # a view by other means than NumPy's
         end = start + array.nbytes
         return any(block.start <= start and end <= block.end for block in self._blocks)
 

@@ -129,12 +129,12 @@ class Slot:
             staged = self._buffers.pinned(f'frames, slot {self._number}', entry.staged_bytes)
         for place, one in zip(entry.places, data, strict=True):
             target = staged[place.staged : place.staged + place.copy.staged]
-            for start, part, step in place.copy.parts(one, target):
+            for start, part, rows in place.copy.parts(one, target):
                 address = device + place.device + start
-                if step:
-                    copy_rows_in(self._driver, address, step, part, stream)
-                else:
+                if rows is None:
                     self._driver.memcpy_htod_async(address, part, stream)
+                else:
+                    copy_rows_in(self._driver, address, part, rows, stream)
 
     def result(self, nbytes: int) -> int:
         """Device memory for the results."""
