@@ -24,6 +24,9 @@ from trt_perception.nodes.image_wait import ImageWait, OwnThread
 STAMP = struct.Struct('=iI')
 """Where a serialised message begins that begins with a header: after 4 bytes on the encoding."""
 
+LONGEST_PERIOD_S = 1.0
+"""Seconds between two results at most, for else the receiver looks elsewhere when one arrives."""
+
 
 def image_message(width: int, height: int) -> Image:
     pixels = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
@@ -65,18 +68,17 @@ def receive(node, arguments) -> dict:
     wait = ImageWait(node.context, [results.handle])
     quiet_since = time.monotonic()
     while time.monotonic() - quiet_since < arguments.quiet:
-        wait.wait(0.1)
+        wait.wait(LONGEST_PERIOD_S)
         now = time.time_ns()
-        rclpy.spin_once(node, timeout_sec=0)
         with results.handle:
             taken = results.handle.take_message(message_type, True)
-        if taken is None:
-            continue
-        seconds, nanoseconds = STAMP.unpack_from(taken[0], 4)
-        arrivals.setdefault(str(seconds * 10**9 + nanoseconds), now)
-        quiet_since = time.monotonic()
-        if len(arrivals) == arguments.frames:
-            break
+        if taken is not None:
+            seconds, nanoseconds = STAMP.unpack_from(taken[0], 4)
+            arrivals.setdefault(str(seconds * 10**9 + nanoseconds), now)
+            quiet_since = time.monotonic()
+            if len(arrivals) == arguments.frames:
+                break
+        rclpy.spin_once(node, timeout_sec=0)  # stats, while no result is due
     return {'arrivals': arrivals, 'stages': stages_of(stats)}
 
 
