@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trt_perception.cli.demonstration_nodes import EXECUTABLES
-from trt_perception.cli.results_file import FORMAT, VERSION, ResultsFile
+from trt_perception.cli.results_file import ResultsFile, model_head
 from trt_perception.cli.tables import aligned, counted
 from trt_perception.errors import OutputError
 from trt_perception.model_spec import ModelSpec
@@ -53,19 +53,7 @@ class DetectionsFile(ResultsFile):
         self._size: tuple[int, int] = arguments.size
         self._ids = {name: index for index, name in enumerate(spec.class_names)}
         self._index = 0
-        head = {
-            'format': FORMAT,
-            'version': VERSION,
-            'source': arguments.source,
-            'model': {
-                'name': spec.name,
-                'version': spec.version,
-                'family': spec.family,
-                'task': spec.task,
-                'classes': list(spec.class_names),
-            },
-        }
-        super().__init__(path, head)
+        super().__init__(path, model_head(spec, arguments.source))
 
     def detected(self, frame: Detected) -> None:
         """Append one frame."""

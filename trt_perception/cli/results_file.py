@@ -88,11 +88,8 @@ class ResultsFile(Closing):
             raise OutputError(f'{self.path}: cannot be written: {error}') from error
 
 
-def head_of(
-    spec: ModelSpec, settings: DecodeSettings, *, backend: str, precision: str, source: str
-) -> dict[str, Any]:
-    """What holds for all frames."""
-    chosen = settings.class_filter
+def model_head(spec: ModelSpec, source: str) -> dict[str, Any]:
+    """Which model looked at what."""
     return {
         'format': FORMAT,
         'version': VERSION,
@@ -104,6 +101,16 @@ def head_of(
             'task': spec.task,
             'classes': list(spec.class_names),
         },
+    }
+
+
+def head_of(
+    spec: ModelSpec, settings: DecodeSettings, *, backend: str, precision: str, source: str
+) -> dict[str, Any]:
+    """What holds for all frames."""
+    chosen = settings.class_filter
+    return {
+        **model_head(spec, source),
         'backend': backend,
         'precision': precision,
         'settings': {
