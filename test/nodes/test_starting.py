@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
 from ament_index_python.packages import get_package_prefix
 
+from trt_perception.cli.isolation import free_domain
 from trt_perception.nodes.abandoned_memory import YOUNG_S
 from trt_perception.nodes.transport import SHARED_MEMORY
 
@@ -46,10 +49,10 @@ def launch(graph, tmp_path):
     """Starts a program as a launch file would; its notes lie in `tmp_path`."""
     started = []
 
-    def make(*command: str) -> subprocess.Popen[str]:
+    def make(*command: str, **variables: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, *command],
-            env={**graph.environment, 'XDG_RUNTIME_DIR': str(tmp_path)},
+            env={**graph.environment, 'XDG_RUNTIME_DIR': str(tmp_path), **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -114,21 +117,52 @@ def test_who_was_killed_young_waits_and_its_memory_is_removed(launch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_port_of_one_that_was_killed_is_taken(launch):
+    """Others would go on writing to the dead one's: a new one of the same name hears nothing."""
+    domain = {'ROS_DOMAIN_ID': str(free_domain())}
+    command = [str(CAMERA), '--ros-args', '-p', 'autostart:=false']
+    first = launch(*command, **domain)
+    left = wait_until(lambda: ports_of(first.pid, domain), 'the first port')
+    first.kill()
+    first.wait()
+    second = launch(*command, **domain)
+
+    def listens_elsewhere() -> bool:
+        # While it joins it holds the dead one's lock, too.
+        taken = ports_of(second.pid, domain)
+        return bool(taken) and set(left).isdisjoint(taken)
+
+    wait_until(listens_elsewhere, 'another port')
+    second.send_signal(signal.SIGINT)
+    assert second.wait(20) == 0
+
+
+def ports_of(pid: int, domain: dict[str, str]) -> list[Path]:
+    """Lock files of the domain's ports at which a process that is in the graph listens."""
+    first = 7400 + 250 * int(domain['ROS_DOMAIN_ID'])
+    numbers = {file: re.fullmatch(r'fast\w+_port(\d+)_el', file.name) for file in opened(pid)}
+    return [file for file, n in numbers.items() if n and first <= int(n[1]) < first + 250]
+
+
 def segments_of(pid: int) -> list[Path]:
     """The lock files of Fast DDS's segments that a process has open, and the segments."""
-    locks = []
+    locks = [f for f in opened(pid) if f.name.endswith('_el') and 'port' not in f.name]
+    return [*locks, *(file.with_name(file.name.removesuffix('_el')) for file in locks)]
+
+
+def opened(pid: int) -> list[Path]:
+    """Files of the shared memory that a process has open."""
+    found = []
     for link in Path(f'/proc/{pid}/fd').iterdir():
-        try:
-            file = link.readlink()
-        except OSError:
-            continue
-        if file.parent == SHARED_MEMORY and file.name.endswith('_el') and 'port' not in file.name:
-            locks += [file, file.with_name(file.name.removesuffix('_el'))]
-    return locks
+        with contextlib.suppress(OSError):
+            found.append(link.readlink())
+    return [file for file in found if file.parent == SHARED_MEMORY]
 
 
-def wait_until(holds, what: str, seconds: float = 20.0) -> None:
+def wait_until(holds, what: str, seconds: float = 20.0):
+    """The value of `holds()` once it is true."""
     end = time.monotonic() + seconds
-    while not holds():
+    while not (value := holds()):
         assert time.monotonic() < end, f'did not happen: {what}'
         time.sleep(0.02)
+    return value

@@ -161,7 +161,7 @@ def test_processes_meet_soon(tmp_path):
     announcements = 1 + sum(b - a > 0.2 for a, b in itertools.pairwise(later))
     assert announcements >= 4
     # The time after which a port's listener is taken for dead, and that between its signs of life.
-    assert struct.pack('=II', 250, 250 // 3) in described
+    assert struct.pack('=II', 400, 400 // 3) in described
 
 
 def ports_of(domain: int) -> list[Path]:

@@ -20,7 +20,16 @@ from pathlib import Path
 from trt_perception.nodes.transport import SHARED_MEMORY
 
 _LOCK = re.compile(r'(?:fastrtps|fastdds)_[0-9a-f]{16}_el')
-"""Lock files of segments, by Fast DDS 2 and 3. Those of ports are its own affair and small."""
+"""Lock files of segments, by Fast DDS 2 and 3. Ports are small and not removed."""
+
+_PORT_LOCK = re.compile(r'(?:fastrtps|fastdds)_port(\d+)_el')
+"""Lock files of ports: held by the process that listens there."""
+
+# Section 9.6.2.3 of https://www.omg.org/spec/DDSI-RTPS/2.3/PDF
+_FIRST_PORT, _PORTS_A_DOMAIN = 7400, 250
+
+_MOST_PORTS = 20
+"""Dead ports of a domain that are avoided; where there are more, Fast DDS makes them anew."""
 
 YOUNG_S = 5.0
 """Seconds for which a lock file is let be: its owner may not have locked it yet."""
@@ -35,6 +44,22 @@ def remove_abandoned_segments(folder: Path = SHARED_MEMORY) -> int:
     return sum(_removed(lock) for lock in _old_locks(folder))
 
 
+@contextlib.contextmanager
+def dead_ports_avoided(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[int]:
+    """Let a process that joins take no port of one that was killed; how many these are.
+
+    Others still write to the dead one's port and make it anew, each for itself, once they notice.
+    Who takes it meanwhile may be left with another one of the same name, and hear nothing. While
+    the locks of the dead are held, as here, Fast DDS takes the next free port.
+    """
+    locks = [lock for lock in _locks(folder, _PORT_LOCK) if _domain_of(lock) == domain]
+    with contextlib.ExitStack() as held:
+        dead = [lock for lock in locks if held.enter_context(_locked(lock))]
+        if len(dead) > _MOST_PORTS:
+            held.close()
+        yield len(dead)
+
+
 def abandoned_bytes(folder: Path = SHARED_MEMORY) -> int:
     """How many bytes of this user's segments have no owner any more. Removes nothing."""
     total = 0
@@ -45,16 +70,27 @@ def abandoned_bytes(folder: Path = SHARED_MEMORY) -> int:
 
 
 def _old_locks(folder: Path) -> list[Path]:
-    found = []
     newest_s = time.time() - YOUNG_S
+    return [lock for lock, made_s in _locks(folder, _LOCK).items() if made_s < newest_s]
+
+
+def _locks(folder: Path, names: re.Pattern[str]) -> dict[Path, float]:
+    """This user's lock files, and when they were made."""
+    found = {}
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if _LOCK.fullmatch(entry.name):
+            if names.fullmatch(entry.name):
                 with contextlib.suppress(OSError):
                     facts = entry.stat(follow_symlinks=False)
-                    if facts.st_uid == os.geteuid() and facts.st_mtime < newest_s:
-                        found.append(Path(entry.path))
+                    if facts.st_uid == os.geteuid():
+                        found[Path(entry.path)] = facts.st_mtime
     return found
+
+
+def _domain_of(lock: Path) -> int:
+    found = _PORT_LOCK.fullmatch(lock.name)
+    assert found is not None
+    return (int(found[1]) - _FIRST_PORT) // _PORTS_A_DOMAIN
 
 
 def _removed(lock: Path) -> int:
