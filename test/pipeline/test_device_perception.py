@@ -296,12 +296,17 @@ def test_a_gpu_that_is_lost_again_is_told_with_each_frame(driver, model):
     pipeline.close()
 
 
-def test_a_gpu_that_does_not_come_back_is_told(driver, model):
-    pipeline = on_device(driver, model)
+@pytest.mark.parametrize('overlap', [False, True])
+def test_a_gpu_that_does_not_come_back_is_told(driver, model, overlap):
+    pipeline = on_device(driver, model, overlap=overlap)
     lose(driver)
     driver.fail('retain_primary_context', driver.Error('no device'))
     with pytest.raises(DeviceLostError):
         pipeline.process([grey(64, 48)])
+    taken = itertools.count()
+    with pytest.raises(DeviceLostError):
+        next(pipeline.process_all([grey(64, 48)] for _ in taken))
+    assert next(taken) == 1, 'not all frames of a camera before the first error'
     pipeline.close()
 
 

@@ -84,9 +84,8 @@ class ContextsPipeline(PerceptionPipeline):
             yield self._all_finished(under_way.popleft())
 
     def warm_up(self) -> None:
-        """See `PerceptionPipeline.warm_up`."""
-        for context in self.contexts:
-            context.warm_up()
+        """See `PerceptionPipeline.warm_up`. All contexts were warm when they came together."""
+        self.contexts[0].warm_up()
 
     def make_room(self, batch: int) -> None:
         """See `PerceptionPipeline.make_room`."""

@@ -212,7 +212,7 @@ class DevicePipeline(PerceptionPipeline):
         under_way: deque[Future[list[Perceived]]] = deque()
         for frames in batches:
             under_way.append(self.submit(frames))
-            if len(under_way) == len(self._slots):
+            if len(under_way) >= len(self._slots):  # none are left where the GPU is gone
                 yield self.finish(under_way.popleft())
         while under_way:
             yield self.finish(under_way.popleft())
