@@ -19,11 +19,10 @@
 #define CONTESTED 256  // a square of several classes, whose candidates are noted
 #define WILD 257       // one whose logits may overflow when they are interpolated
 #define COLUMNS 64     // of a tile
-#define ROWS 32
+#define ROWS 16
 #define THREADS 256
 #define FEW 64         // threads of a block that looks at cells, which may be few
-#define SPAN 8         // pixels below each other that are interpolated at once
-#define SHORT 2        // or so many
+#define SPAN 4         // pixels below each other that one thread interpolates at once
 
 struct Image {
   Grid grid;
@@ -45,10 +44,6 @@ struct Call {
 
 KERNEL(THREADS, class_axes, Call) {
   write_places(call.images[blockIdx.y].grid, blockIdx.x * THREADS + threadIdx.x);
-}
-
-__device__ inline int admitted(const Call& call, int class_id) {
-  return call.wanted[class_id >> 5] >> (class_id & 31) & 1 ? class_id : UNLABELLED;
 }
 
 __device__ inline int squares_across(const Grid& grid) { return greatest(grid.x.cells - 1, 1); }
@@ -212,14 +207,13 @@ __device__ inline int interpolated(const Call& call, const Square<T>& square, fl
   return label;
 }
 
-// The same at LENGTH pixels below each other, of the candidates, all of whose values are finite.
-template <int LENGTH, typename T>
+// The same at SPAN pixels below each other, of the candidates, all of whose values are finite.
+template <typename T>
 __device__ inline void contest(const Call& call, const Square<T>& square,
                                const unsigned int* candidates, int squares, float across,
-                               const Place* down, int count, unsigned char* out) {
-  float best[LENGTH];
-  int labels[LENGTH];
-  for (int i = 0; i < LENGTH; ++i) {
+                               const Place* down, int* labels) {
+  float best[SPAN];
+  for (int i = 0; i < SPAN; ++i) {
     best[i] = -3.402823466e38f;
     labels[i] = 0;
   }
@@ -230,7 +224,7 @@ __device__ inline void contest(const Call& call, const Square<T>& square,
       const Corners logits = square.corners(class_id);
       const float above = blended(logits.values[0], logits.values[1], across);
       const float slope = blended(logits.values[2], logits.values[3], across) - above;
-      for (int i = 0; i < LENGTH; ++i) {
+      for (int i = 0; i < SPAN; ++i) {
         const float value = slope * down[i].fraction + above;
         if (value > best[i]) {
           best[i] = value;
@@ -239,22 +233,26 @@ __device__ inline void contest(const Call& call, const Square<T>& square,
       }
     }
   }
-  for (int i = 0; i < LENGTH; ++i)
-    if (i < count) out[i * COLUMNS] = (unsigned char)admitted(call, labels[i]);
 }
 
 // What the pixels of a tile lie between; rows beyond the image repeat the last one.
 struct Places {
   Place across[COLUMNS];
   Place down[ROWS + SPAN];
-  int runs[ROWS + 1];  // the first rows of those that lie between the same cells, and the end
+  unsigned int wanted[8];
+  // The first rows of runs, and the end: at most SPAN rows that lie between the same cells.
+  int runs[ROWS + 1];
   int count;
   int contested;
   unsigned short list[COLUMNS * ROWS];  // runs of columns that are contested
+
+  __device__ unsigned char admitted(int class_id) const {
+    return (unsigned char)(wanted[class_id >> 5] >> (class_id & 31) & 1 ? class_id : UNLABELLED);
+  }
 };
 
 __device__ inline bool begins(const Place* down, int row) {
-  return row == 0 || down[row].lower != down[row - 1].lower;
+  return row % SPAN == 0 || down[row].lower != down[row - 1].lower;
 }
 
 __device__ inline void find_runs(Places& places, int rows) {
@@ -276,43 +274,42 @@ struct FromLogits {
   // The pixels of one column of the tile in a run of rows, whose square is contested.
   __device__ static void settle(const Call& call, const Image& image, const Places& places,
                                 int column, int run, unsigned char* tile) {
-    const int begin = places.runs[run], end = places.runs[run + 1];
+    const int begin = places.runs[run], count = places.runs[run + 1] - begin;
     const Place& x = places.across[column];
-    const int row = places.down[begin].lower;
+    const int row = places.down[begin].lower, squares = squares_of(image.grid);
     const Square<T> square(image, x.lower, row);
-    const int squares = squares_of(image.grid);
     const unsigned int* candidates =
         image.candidates + row * squares_across(image.grid) + x.lower;
-    unsigned char* out = tile + column;
-    if (end - begin <= SHORT) {
-      contest<SHORT>(call, square, candidates, squares, x.fraction, places.down + begin,
-                     end - begin, out + begin * COLUMNS);
-      return;
-    }
-    for (int i = begin; i < end; i += SPAN)
-      contest<SPAN>(call, square, candidates, squares, x.fraction, places.down + i, end - i,
-                    out + i * COLUMNS);
+    int labels[SPAN];
+    contest(call, square, candidates, squares, x.fraction, places.down + begin, labels);
+    unsigned char* out = tile + begin * COLUMNS + column;
+    for (int i = 0; i < SPAN; ++i)
+      if (i < count) out[i * COLUMNS] = places.admitted(labels[i]);
   }
 
   // Fills the tile where that is simple, and notes where it is not.
   __device__ static void begin(const Call& call, const Image& image, Places& places, int column,
                                int run, unsigned char* tile) {
     const Place& x = places.across[column];
-    const int first = places.runs[run], end = places.runs[run + 1];
-    const int row = places.down[first].lower;
-    const int label = image.squares[row * squares_across(image.grid) + x.lower];
+    const int first = places.runs[run], count = places.runs[run + 1] - first;
+    const Place* down = places.down + first;
+    const int label = image.squares[down->lower * squares_across(image.grid) + x.lower];
     if (label == CONTESTED) {
       const int place = atomicAdd(&places.contested, 1);
       places.list[place] = (unsigned short)(run * COLUMNS + column);
       return;
     }
-    const Square<T> square(image, x.lower, row);
-    int id = admitted(call, least(label, UNLABELLED));
-    for (int i = first; i < end; ++i) {
-      if (label == WILD)
-        id = admitted(call, interpolated(call, square, x.fraction, places.down[i].fraction));
-      tile[i * COLUMNS + column] = (unsigned char)id;
+    unsigned char* out = tile + first * COLUMNS + column;
+    if (label == WILD) {
+      const Square<T> square(image, x.lower, down->lower);
+      for (int i = 0; i < count; ++i)
+        out[i * COLUMNS] =
+            places.admitted(interpolated(call, square, x.fraction, down[i].fraction));
+      return;
     }
+    const unsigned char id = places.admitted(label);
+    for (int i = 0; i < SPAN; ++i)
+      if (i < count) out[i * COLUMNS] = id;
   }
 
   __device__ static void classes(const Call& call, const Image& image, Places& places,
@@ -340,7 +337,7 @@ struct FromIds {
       const long long row = places.down[i / COLUMNS].nearest;
       const long long id = (long long)ids[row * image.grid.x.cells + places.across[column].nearest];
       const int known = id >= 0 && id < UNLABELLED ? (int)id : UNLABELLED;
-      tile[i] = (unsigned char)admitted(call, known);
+      tile[i] = places.admitted(known);
     }
   }
 };
@@ -395,6 +392,7 @@ __device__ inline void class_map(const Call& call) {
     places.across[thread] = read[least(x0 + thread, width - 1)];
   else if (thread < COLUMNS + ROWS + SPAN)
     places.down[thread - COLUMNS] = read[width + least(y0 + thread - COLUMNS, height - 1)];
+  if (thread < 8) places.wanted[thread] = call.wanted[thread];
   if (image.colours)
     tile.palette[thread] = call.palette[3 * thread] | call.palette[3 * thread + 1] << 8 |
                            call.palette[3 * thread + 2] << 16;

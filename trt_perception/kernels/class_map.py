@@ -27,7 +27,7 @@ ID_TYPES = ('int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64')
 TYPES = (*LOGIT_TYPES, *ID_TYPES)
 
 _THREADS = 256
-_COLUMNS, _ROWS = 64, 32
+_COLUMNS, _ROWS = 64, 16
 _FEW = 64
 """Threads of a block that looks at cells."""
 

@@ -175,6 +175,7 @@ struct Tile {
   float logits[MOST_CELLS];
   float staged[STAGED];
   int first_tiles[MOST_DETECTIONS];
+  Place across[COLUMNS], down[ROWS];
   int first_row, first_column, columns, cells;
 };
 
@@ -251,23 +252,28 @@ __device__ inline void draw_tile(const Call& call, const Image& image, Tile& til
                             (long long)channel * call.value_stride;
     tile.coefficients[channel] = number(((const T*)image.coefficients)[place]);
   }
-  if (threadIdx.x == 0) {
-    tile.first_row = rows[cut.y + y0].lower;
-    tile.first_column = columns[cut.x + x0].lower;
-    tile.columns = columns[cut.x + x1 - 1].upper - tile.first_column + 1;
-    tile.cells = tile.columns * (rows[cut.y + y1 - 1].upper - tile.first_row + 1);
+  const int thread = threadIdx.x;
+  if (thread < x1 - x0) tile.across[thread] = columns[cut.x + x0 + thread];
+  if (thread >= COLUMNS && thread < COLUMNS + y1 - y0)
+    tile.down[thread - COLUMNS] = rows[cut.y + y0 + thread - COLUMNS];
+  __syncthreads();
+  if (thread == 0) {
+    tile.first_row = tile.down[0].lower;
+    tile.first_column = tile.across[0].lower;
+    tile.columns = tile.across[x1 - x0 - 1].upper - tile.first_column + 1;
+    tile.cells = tile.columns * (tile.down[y1 - y0 - 1].upper - tile.first_row + 1);
   }
   __syncthreads();
   if (tile.cells <= MOST_CELLS) fill_logits<T>(call, image, tile);
   // A thread draws pixels below each other.
   const int x = x0 + threadIdx.x % COLUMNS, first = y0 + threadIdx.x / COLUMNS * PIXELS;
   if (x < x1) {
-    const Place column = columns[cut.x + x];
+    const Place column = tile.across[x - x0];
     unsigned char* out = image.arena + cut.offset + x;
     Line line = {0.0f, 0.0f};
     int lower = -1;
     for (int y = first; y < least(first + PIXELS, y1); ++y) {
-      const Place row = rows[cut.y + y];
+      const Place row = tile.down[y - y0];
       if (row.lower != lower) line = line_of<T>(call, image, tile, column, row);
       lower = row.lower;
       out[(long long)y * cut.width] = line.slope * row.fraction > -line.above;
