@@ -26,6 +26,7 @@ MOST_IMAGES = 16
 MOST_CHANNELS = 256
 
 _THREADS = 256
+_BOOL = np.dtype(np.bool_)
 _COLUMNS, _ROWS = 64, 16
 _DRAWING = 1024
 """Blocks that share the drawing of an image's masks."""
@@ -274,9 +275,9 @@ def read_masks(result: NDArray[np.uint8], layout: MaskLayout, count: int) -> lis
         if offset < 0 or not width:
             masks.append(InstanceMask(x, y, np.zeros((0, 0), np.bool_)))
             continue
-        start = layout.arena + offset
-        bits = result[start : start + width * height].view(np.bool_)
-        masks.append(InstanceMask(x, y, bits.reshape(height, width)))
+        # In one step: a slice, its view and its new shape take twice as long.
+        bits: NDArray[np.bool_] = np.ndarray((height, width), _BOOL, result, layout.arena + offset)
+        masks.append(InstanceMask(x, y, bits))
     return masks
 
 
