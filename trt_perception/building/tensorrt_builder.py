@@ -9,19 +9,15 @@ networks" of the TensorRT developer guide.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from dataclasses import dataclass
 
-import onnx
-from google.protobuf.message import DecodeError
-
 from trt_perception.building.build_progress import BuildControl, BuildWatch
 from trt_perception.building.optimization_profiles import Profile, check_profiles
+from trt_perception.building.tensorrt_faults import failure, refusal
 from trt_perception.errors import (
     BuildCancelledError,
     EngineBuildError,
-    ModelFileError,
     ParameterError,
 )
 from trt_perception.runtime.tensorrt_flavour import (
@@ -129,7 +125,7 @@ def build_plan(
     if watch.cancelled:  # in its last steps TensorRT no longer heeds it
         raise BuildCancelledError(f'the build of {origin} was cancelled')
     if plan is None:
-        raise _build_error(flavour, model, options, origin, messages)
+        raise failure(flavour, model, origin, messages, ahead=bool(options.targets))
     control.progress(1.0, 'done')
     return BuiltPlan(
         bytes(plan),
@@ -193,43 +189,8 @@ def _parse(
     network: Network, parser: Parser, model: bytes, flavour: Flavour, origin: str, log: Messages
 ) -> None:
     # TensorRT-RTX 1.7 accepts some files that are no ONNX at all, as a network of nothing.
-    if parser.parse(model) and network.num_outputs:
-        return
-    problems = []
-    for index in range(parser.num_errors):
-        error = parser.get_error(index)
-        node = f'node {error.node_name() or error.node()}'
-        operator = error.node_operator()
-        where = f'{node} (operator {operator}): ' if operator else ''
-        # What it says of an operator that it does not know is 'false'.
-        known = not operator or parser.supports_operator(operator)
-        problems.append(where + (_without_noise(error.desc()) if known else 'not supported'))
-    shown = '; '.join(dict.fromkeys(problems or log.errors)) or 'it finds no outputs'
-    raise ModelFileError(
-        f'{origin} (opset {_opset(model)}): {flavour} does not take it: {shown}. Export the '
-        'network without that operator (post-processing such as NonMaxSuppression belongs '
-        'outside), or with another opset'
-    )
-
-
-def _without_noise(text: str) -> str:
-    """What TensorRT says, on one line, without what only follows from there being no GPU."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    wanted = [line for line in lines if 'catchCudaError' not in line] or lines
-    return ' '.join(wanted)[:600]
-
-
-def _opset(model: bytes) -> int:
-    entries = _load(model).opset_import
-    return max((entry.version for entry in entries if not entry.domain), default=0)
-
-
-def _load(model: bytes) -> onnx.ModelProto:
-    """The model for an error's text; an empty one if that is what is wrong."""
-    try:
-        return onnx.load_model_from_string(model)
-    except (DecodeError, ValueError):
-        return onnx.ModelProto()
+    if not (parser.parse(model) and network.num_outputs):
+        raise refusal(parser, model, flavour, origin, log)
 
 
 def _set_profiles(
@@ -300,33 +261,3 @@ def _progress_monitor(trt: TensorRT, watch: BuildWatch) -> object:
             watch.phases.finish(phase)
 
     return Monitor()
-
-
-def _build_error(
-    flavour: Flavour, model: bytes, options: BuildOptions, origin: str, log: Messages
-) -> EngineBuildError:
-    shown = '; '.join(map(_without_noise, list(log.errors)[-3:])) or 'no reason given'
-    culprits = _nodes_named_in(shown, model)
-    if 'no runners' in shown or culprits:
-        where = f' at {culprits}' if culprits else ''
-        remedy = (
-            f'It has no kernel for what the graph asks{where}; export the network without it '
-            '(post-processing such as NonMaxSuppression belongs outside)'
-        )
-    elif flavour.name == 'tensorrt-rtx' and not options.targets:
-        remedy = 'On a machine without an RTX GPU name one: --compute-capability 8.6'
-    else:
-        remedy = 'Give it more memory (--workspace, or end other programs), or a lower --level'
-    return EngineBuildError(
-        f'{origin} (opset {_opset(model)}): {flavour} built no engine: {shown}. {remedy}'
-    )
-
-
-def _nodes_named_in(text: str, model: bytes) -> str:
-    """The nodes that a message of TensorRT names, with their operators."""
-    # TensorRT numbers layers that it makes of a node, and joins the names of those that it fuses.
-    words = {re.sub(r'_\d+$', '', word) for word in re.findall(r'[^\s,;{}()\[\]"\']+', text)}
-    words |= set(text.split())
-    nodes = _load(model).graph.node
-    named = [f'node {n.name} (operator {n.op_type})' for n in nodes if n.name in words]
-    return ', '.join(named[:5])
