@@ -30,6 +30,7 @@
 #define BLOCK 256     // boxes that are compared with each other at once
 #define PARTS 4       // threads that share the work for one of them
 #define WORDS (BLOCK / 32)
+#define FEW 8  // boxes of 32
 
 typedef unsigned long long Key;  // falling score, then rising anchor
 
@@ -484,9 +485,20 @@ __device__ inline void compare(const Call& call, Block& block) {
   __syncthreads();
 }
 
-// Which of 32 boxes are kept: one thread goes through them in order, without touching memory.
+// Which of 32 boxes are kept: one thread goes through them in order. Where few are alive it takes
+// a step for each; else it reads all first, and does not touch memory on its way.
 __device__ inline unsigned int kept_of(const unsigned int* rivals, unsigned int alive, int room) {
-  unsigned int against[32], kept = 0;
+  unsigned int kept = 0;
+  if (__popc(alive) <= FEW) {
+    for (; alive && room > 0; alive &= alive - 1) {
+      const int i = __ffs((int)alive) - 1;
+      if (rivals[i] & kept) continue;
+      kept |= 1u << i;
+      --room;
+    }
+    return kept;
+  }
+  unsigned int against[32];
   for (int i = 0; i < 32; ++i) against[i] = rivals[i];
 #pragma unroll
   for (int i = 0; i < 32; ++i) {
@@ -505,12 +517,16 @@ __device__ inline void choose(Block& block, int size, int room) {
   __syncthreads();
   for (int word = 0; 32 * word < size; ++word) {
     const unsigned int alive = block.alive[word];
+    if (alive == 0) continue;
     if (thread == 0) {
-      block.kept[word] = alive ? kept_of(&block.rivals[word][32 * word], alive, room) : 0;
-      room -= __popc(block.kept[word]);
+      const unsigned int chosen = kept_of(&block.rivals[word][32 * word], alive, room);
+      room -= __popc(chosen);
+      block.kept[word] = chosen;
     }
     __syncthreads();
-    if (thread < BLOCK && thread >= 32 * (word + 1) && block.rivals[word][thread] & block.kept[word])
+    const unsigned int kept = block.kept[word];
+    if (kept == 0) continue;
+    if (thread < BLOCK && thread >= 32 * (word + 1) && block.rivals[word][thread] & kept)
       atomicAnd(&block.alive[thread >> 5], ~(1u << (thread & 31)));
     __syncthreads();
   }
