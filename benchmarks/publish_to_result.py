@@ -6,7 +6,8 @@
 A case is a command, the topic and type of its result (with a header that keeps the image's
 stamp), and environment variables; with `stats`, a topic of PipelineStats, the node's own stages are
 shown besides. `{python}`, `{model}`, `{onnx}`, `{threads}` and `{benchmarks}` are filled in. The
-command's node must subscribe to `/image`. The first `warm_up` images do not count.
+command's node must subscribe to `/image`. A node that loads its network at the first image has
+`loads_late`: it is shown images until it answers, which do not count.
 
 A node of another workspace has `source`, the name of an environment variable that holds the path
 of a setup script: the node and those who measure it run in the environment that this leaves.
@@ -56,7 +57,7 @@ class Case:
     environment: dict[str, str] = field(default_factory=dict)
     stats: str = ''
     source: str = ''
-    warm_up: int = WARM_UP
+    loads_late: bool = False
 
 
 @dataclass
@@ -140,7 +141,7 @@ def measure(
     environment = {**environment_on(domain, transport=case.transport), **case.environment}
     if case.source:
         environment = sourced(case.source, environment)
-    frames = arguments.frames + case.warm_up
+    frames = arguments.frames + WARM_UP
     command = case.command.format(
         python=sys.executable,
         model=model,
@@ -148,6 +149,8 @@ def measure(
         benchmarks=HERE,
         threads=arguments.threads,
     )
+    answered = ('--answered-on', case.result_topic, '--type', case.result_type)
+    answered = answered if case.loads_late else ()
     with MeasuredNode(command, environment) as node:
         receiver = node.probe(
             'receive', '--topic', case.result_topic, '--type', case.result_type,
@@ -155,7 +158,7 @@ def measure(
         )  # fmt: skip
         publisher = node.probe(
             'publish', '--topic', '/image', '--size', size, '--rate', str(rate),
-            '--frames', str(frames),
+            '--frames', str(frames), *answered,
         )  # fmt: skip
         looks = []
         while publisher.poll() is None:
@@ -165,7 +168,7 @@ def measure(
         stamps = node.told(publisher)['stamps']
         heard = node.told(receiver, timeout_s=120)
         arrivals = heard['arrivals']
-    counted = stamps[case.warm_up :]
+    counted = stamps[WARM_UP:]
     ages = [(arrivals[str(s)] - s) / 1e6 for s in counted if str(s) in arrivals]
     p50, p99 = np.percentile(ages, (50, 99)) if ages else (float('nan'), float('nan'))
     row = Measurement(
