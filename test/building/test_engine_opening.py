@@ -10,16 +10,9 @@ from trt_perception.pipeline.perception import GpuUse
 
 
 @pytest.mark.parametrize(
-    ('use', 'shared_scratch', 'concurrent'),
-    [
-        (GpuUse(), False, False),
-        (GpuUse(cameras=4), True, False),
-        (GpuUse(cameras=4, context_each=True, concurrent=True), False, True),
-    ],
+    'use', [GpuUse(), GpuUse(cameras=4), GpuUse(cameras=4, context_each=True, concurrent=True)]
 )
-def test_contexts_that_take_turns_share_scratch_memory(
-    monkeypatch, use, shared_scratch, concurrent
-):
+def test_an_engine_is_told_for_how_many_cameras_it_is(monkeypatch, use):
     asked = []
 
     def shared_engine(plan, flavour, precision, **options):
@@ -33,5 +26,9 @@ def test_contexts_that_take_turns_share_scratch_memory(
         engine_opening, 'DeviceNetwork', lambda opened, stream_of: (opened, stream_of)
     )
     assert this_device('tensorrt', use).execute(b'plan', 'fp16') == ('open', 'stream')
-    options = {'shared_scratch': shared_scratch, 'concurrent': concurrent}
-    assert asked == [(b'plan', 'fp16', options)]
+    told = {
+        'cameras': use.cameras,
+        'context_each': use.context_each,
+        'concurrent': use.concurrent,
+    }
+    assert asked == [(b'plan', 'fp16', told)]

@@ -15,12 +15,12 @@ from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
 from trt_perception.pipeline.contexts import ContextsPipeline
 from trt_perception.pipeline.device_perception import DevicePipeline
-from trt_perception.pipeline.making import contexts_wanted, make_pipeline
+from trt_perception.pipeline.making import make_pipeline
 from trt_perception.pipeline.perception import GpuUse
 from trt_perception.runtime import device_network
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.selection import BackendChoice
-from trt_perception.runtime.shared_network import SharedNetwork
+from trt_perception.runtime.shared_network import SharedNetwork, contexts_wanted
 
 CHOICE = BackendChoice('stand-in', 'a test')
 CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
@@ -122,20 +122,20 @@ def test_no_frames_no_results(pipeline, driver):
 
 
 @pytest.mark.parametrize(
-    ('max_batch', 'use', 'contexts'),
+    ('max_batch', 'cameras', 'each', 'contexts'),
     [
-        (None, {}, 1),
-        (None, {'cameras': 4}, 1),
-        (8, {'cameras': 4}, 1),
-        (3, {'cameras': 4}, 1),
-        (1, {}, 1),
-        (1, {'cameras': 4}, 4),
-        (8, {'cameras': 4, 'context_each': True}, 4),
-        (None, {'cameras': 1, 'context_each': True}, 1),
+        (None, 1, False, 1),
+        (None, 4, False, 1),
+        (8, 4, False, 1),
+        (3, 4, False, 1),
+        (1, 1, False, 1),
+        (1, 4, False, 4),
+        (8, 4, True, 4),
+        (None, 1, True, 1),
     ],
 )
-def test_batches_come_first_where_the_network_takes_them(max_batch, use, contexts):
-    assert contexts_wanted(max_batch, GpuUse(**use)) == contexts
+def test_batches_come_first_where_the_network_takes_them(max_batch, cameras, each, contexts):
+    assert contexts_wanted(max_batch, cameras, each=each) == contexts
 
 
 def test_a_network_that_takes_one_image_gets_a_context_for_each_camera(driver, model):

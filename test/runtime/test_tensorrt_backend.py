@@ -288,6 +288,7 @@ def test_workers_of_one_engine_share_weights_and_scratch_memory(owner):
 
 def networks_on(owner, trt, count, name='tensorrt', **options):
     """Networks of one engine, as many as there are cameras."""
+    options = {'cameras': count, **options}
     shared = shared_engine(b'plan', flavour(trt, name), 'fp16', **options)
     owner.users = 0
 
@@ -307,7 +308,7 @@ def close_all(networks):
 @pytest.mark.parametrize('name', ['tensorrt', 'tensorrt-rtx'])
 def test_cameras_share_an_engine_a_stream_and_scratch_memory(owner, name):
     trt = StandInTensorRT()
-    networks = networks_on(owner, trt, 3, name, shared_scratch=True)
+    networks = networks_on(owner, trt, 3, name, context_each=True)
     assert trt.engines == 1
     assert len(trt.contexts) == 3
     assert len(set(calls(trt, 'scratch'))) == 1
@@ -326,7 +327,7 @@ def test_cameras_share_an_engine_a_stream_and_scratch_memory(owner, name):
 
 def test_contexts_that_run_at_the_same_time_share_the_weights_only(owner):
     trt = StandInTensorRT()
-    networks = networks_on(owner, trt, 3, concurrent=True)
+    networks = networks_on(owner, trt, 3, context_each=True, concurrent=True)
     assert trt.engines == 1
     assert calls(trt, 'scratch') == []
     assert calls(trt, 'context') == [('context', 'static')] * 3
@@ -334,9 +335,26 @@ def test_contexts_that_run_at_the_same_time_share_the_weights_only(owner):
     close_all(networks)
 
 
+def test_an_engine_that_takes_batches_has_one_context_with_memory_of_its_own(owner):
+    trt = StandInTensorRT()
+    networks = networks_on(owner, trt, 1, cameras=4)
+    assert calls(trt, 'context') == [('context', 'static')]
+    assert calls(trt, 'scratch') == []
+    close_all(networks)
+
+
+def test_an_engine_of_one_image_shares_scratch_memory_without_being_asked(owner):
+    trt = StandInTensorRT()
+    trt.shapes = {'images': (1, 3, 8, 8), 'output0': (1, 6)}
+    networks = networks_on(owner, trt, 4)
+    assert calls(trt, 'context') == [('context', 'managed')] * 4
+    assert len(set(calls(trt, 'scratch'))) == 1
+    close_all(networks)
+
+
 def test_contexts_take_the_profiles_of_an_engine_in_turn(owner):
     trt = StandInTensorRT(profiles=2)
-    networks = networks_on(owner, trt, 3, concurrent=True)
+    networks = networks_on(owner, trt, 3, context_each=True, concurrent=True)
     assert [entry[1] for entry in calls(trt, 'profile')] == [0, 1, 0]
     close_all(networks)
 
@@ -344,13 +362,13 @@ def test_contexts_take_the_profiles_of_an_engine_in_turn(owner):
 def test_no_room_for_scratch_memory_is_told_and_leaves_nothing(owner):
     owner.driver.fail('mem_alloc', owner.driver.MemoryError('cuMemAlloc failed: out of memory'))
     with pytest.raises(GpuMemoryError, match='scratch memory of the network'):
-        networks_on(owner, StandInTensorRT(), 1, shared_scratch=True)
+        networks_on(owner, StandInTensorRT(), 1, cameras=2, context_each=True)
     assert owner.driver.live == {}
 
 
 def test_no_room_for_a_further_context_leaves_the_others(owner):
     trt = StandInTensorRT()
-    [first] = networks_on(owner, trt, 1, shared_scratch=True)
+    [first] = networks_on(owner, trt, 1, cameras=2, context_each=True)
     trt.refuses = 'context'
     with pytest.raises(BackendUnavailableError, match='execution context'):
         first.another()

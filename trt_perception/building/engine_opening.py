@@ -111,8 +111,8 @@ def _execute(flavour: Flavour, gpu_use: GpuUse, plan: bytes, precision: Precisio
         plan,
         flavour,
         precision,
-        # Contexts in one stream take turns, and so they need it once.
-        shared_scratch=gpu_use.cameras > 1 and not gpu_use.concurrent,
+        cameras=gpu_use.cameras,
+        context_each=gpu_use.context_each,
         concurrent=gpu_use.concurrent,
     )
     return DeviceNetwork(shared.open, stream_of=shared.stream)

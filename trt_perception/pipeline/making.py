@@ -22,6 +22,7 @@ from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 from trt_perception.runtime.protocol import Runtime
 from trt_perception.runtime.selection import BackendChoice, telling_frames
+from trt_perception.runtime.shared_network import contexts_wanted
 
 if TYPE_CHECKING:
     from trt_perception.pipeline.device_perception import DevicePipeline
@@ -57,11 +58,6 @@ def make_pipeline(
         raise
 
 
-def contexts_wanted(max_batch: int | None, gpu_use: GpuUse) -> int:
-    """How many execution contexts a network shall have that takes so many images at once."""
-    return gpu_use.cameras if gpu_use.context_each or max_batch == 1 else 1
-
-
 def _on_device(
     spec: ModelSpec,
     network: DeviceNetwork,
@@ -73,7 +69,7 @@ def _on_device(
     from trt_perception.pipeline.device_perception import DevicePipeline
     from trt_perception.pipeline.device_stages import KernelStages
 
-    wanted = contexts_wanted(network.max_batch, gpu_use)
+    wanted = contexts_wanted(network.max_batch, gpu_use.cameras, each=gpu_use.context_each)
     if gpu_use.cpu_fallback:
         _check_cpu(spec)
 

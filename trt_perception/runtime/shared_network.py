@@ -11,6 +11,17 @@ from trt_perception.gpu.device import Gpu
 from trt_perception.runtime.device_protocol import DeviceRuntime
 
 
+def contexts_wanted(max_batch: int | None, cameras: int, *, each: bool) -> int:
+    """How many execution contexts a network shall have.
+
+    Args:
+        max_batch: images that it takes at once; None: any number.
+        cameras: whose frames come at the same time.
+        each: a context for each of them, also where the network would take all in one batch.
+    """
+    return cameras if each or max_batch == 1 else 1
+
+
 class Weights(Protocol):
     """A network that is loaded, without what a worker needs to run it."""
 

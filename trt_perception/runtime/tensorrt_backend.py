@@ -18,10 +18,9 @@ from trt_perception.runtime.device_protocol import Shapes, shape_key
 from trt_perception.runtime.layer_times import LayerTime, medians
 from trt_perception.runtime.no_room import no_room_for
 from trt_perception.runtime.profile_shapes import outside_profile
-from trt_perception.runtime.shared_network import Closed, SharedNetwork
+from trt_perception.runtime.shared_network import Closed, SharedNetwork, contexts_wanted
 from trt_perception.runtime.tensorrt_engine import TensorRTEngine
 from trt_perception.runtime.tensorrt_flavour import (
-    CudaEngine,
     ExecutionContext,
     Flavour,
     TensorRT,
@@ -38,20 +37,21 @@ def shared_engine(
     flavour: Flavour,
     precision: str,
     *,
-    shared_scratch: bool = False,
+    cameras: int = 1,
+    context_each: bool = False,
     concurrent: bool = False,
 ) -> SharedNetwork[TensorRTEngine]:
     """An engine for any number of workers, each with an execution context.
 
-    Where the engine has several optimisation profiles, they take one each, in turn.
+    Where the engine has several optimisation profiles, they take one each, in turn. Several
+    contexts in one stream never overlap, and so they share their scratch memory.
 
     Args:
         plan, flavour: see `TensorRTEngine`.
         precision: what it was built in.
-        shared_scratch: see `TensorRTEngine.context`; not together with `concurrent`.
+        cameras, context_each: see `contexts_wanted`.
         concurrent: see `SharedNetwork`.
     """
-    assert not (shared_scratch and concurrent), 'they would write into the same memory'
 
     def load(gpu: Gpu, stream: Stream) -> TensorRTEngine:
         return TensorRTEngine(plan, flavour, gpu)
@@ -59,12 +59,15 @@ def shared_engine(
     def context(
         engine: TensorRTEngine, stream: Stream, number: int, closed: Closed
     ) -> TensorRTDevice:
+        profile = number % engine.profiles
+        _, greatest = engine.extents(engine.inputs[0], profile)
+        several = contexts_wanted(greatest[0], cameras, each=context_each) > 1
         return TensorRTDevice(
             engine,
             precision,
             stream,
-            profile=number % engine.profiles,
-            shared_scratch=shared_scratch,
+            profile=profile,
+            shared_scratch=several and not concurrent,
             on_close=closed,
         )
 
@@ -118,7 +121,7 @@ class TensorRTDevice:
         if not self._context.set_optimization_profile_async(profile, stream.handle):
             raise InferenceError(f'{engine.flavour} refuses profile {profile}: {engine.said()}')
         stream.synchronize()
-        self.max_batch: int | None = self._extents(self.inputs[0])[1][0]
+        self.max_batch: int | None = engine.extents(self.inputs[0], profile)[1][0]
 
     def shapes(self, inputs: Shapes) -> Shapes:
         """See `DeviceRuntime.shapes`."""
@@ -220,15 +223,7 @@ class TensorRTDevice:
             raise InferenceError(f'{spec.name}: {flavour} refuses {shape}: {said}')
 
     def _check_shape(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
-        least, greatest = self._extents(spec)
+        least, greatest = self._engine.extents(spec, self._profile)
         problem = outside_profile(spec.name, shape, least, greatest)
         if problem:
             raise InferenceError(problem)
-
-    def _extents(self, spec: TensorSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The least and the greatest shape of an input."""
-        if -1 not in spec.shape:
-            return spec.shape, spec.shape
-        engine: CudaEngine = self._engine.engine
-        least, _, greatest = engine.get_tensor_profile_shape(spec.name, self._profile)
-        return tuple(least), tuple(greatest)

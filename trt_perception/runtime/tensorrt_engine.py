@@ -82,6 +82,13 @@ class TensorRTEngine:
         """Its optimisation profiles, at least 1."""
         return max(int(self.engine.num_optimization_profiles), 1)
 
+    def extents(self, spec: TensorSpec, profile: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The least and the greatest shape of an input in an optimisation profile."""
+        if -1 not in spec.shape:
+            return spec.shape, spec.shape
+        least, _, greatest = self.engine.get_tensor_profile_shape(spec.name, profile)
+        return tuple(least), tuple(greatest)
+
     @property
     def scratch_bytes(self) -> int:
         """Memory that a context needs while it runs."""
