@@ -160,6 +160,18 @@ def test_an_overlap_of_just_the_limit(executor, seed):
         ]
 
 
+@pytest.mark.parametrize('size', [1e-30, 1e-12, 1.0, 1e12, 1.8e19, 1e25])
+def test_boxes_whose_areas_float32_does_not_hold(executor, size):
+    """Three in a row, each of which covers 9/11 of its neighbour."""
+    predictions = np.zeros((1, 5, 3), np.float32)
+    predictions[0, 0] = np.array([0, 0.1, 0.2]) * size
+    predictions[0, 2:4] = size
+    predictions[0, 4] = 0.9, 0.8, 0.7
+    for limit, count in [(0.5, 1), (0.8, 2), (0.9, 3)]:
+        chosen = DecodeSettings(0.1, limit)
+        assert check(executor, HeadLayout(3, 1), predictions, [WIDE], chosen) == [count]
+
+
 def test_scores_above_one_count_as_one(executor):
     layout = HeadLayout(200, 3)
     predictions = scene(layout)
