@@ -101,6 +101,7 @@ class Probe:
         }
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
+        self._go_on = True
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -108,8 +109,9 @@ class Probe:
         """Leave the domain."""
         if self.clock is not None:
             self.clock.close()
-        self._executor.shutdown()
+        self._go_on = False
         self._thread.join(5.0)
+        self._executor.shutdown()
         rclpy.try_shutdown()
 
     def simulate(self) -> SimulatedClock:
@@ -174,5 +176,5 @@ class Probe:
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
-            while self._executor.context.ok():
+            while self._go_on and self._executor.context.ok():
                 self._executor.spin_once(timeout_sec=0.2)
