@@ -236,6 +236,16 @@ def test_out_of_memory_in_mid_run_is_refused_and_the_next_one_served(pipeline, d
     assert len(pipeline.process([grey(640, 480)])[0].result) == 2
 
 
+@pytest.mark.parametrize('after', range(4))
+def test_out_of_memory_for_a_batch_leaves_its_frames_to_be_looked_at_alone(pipeline, driver, after):
+    """Tensors that had to grow for the batch are elsewhere by then, or gone."""
+    pipeline.process([grey(64, 48)])
+    driver.fail('mem_alloc', driver.MemoryError('cuMemAlloc failed: out of memory'), after=after)
+    found = pipeline.process_each([grey(64, 48)] * 8)
+    assert [len(one.result) for one in found] == [2] * 8
+    assert driver.resets == 0
+
+
 def test_no_memory_when_it_is_opened_leaves_nothing(driver, model):
     driver.fail('Stream', driver.MemoryError('cuStreamCreate failed: out of memory'))
     with pytest.raises(GpuMemoryError):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_perception.errors import InferenceError
+from trt_perception.errors import GpuMemoryError, InferenceError
 from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.memory import Buffers
@@ -109,6 +109,9 @@ class DeviceNetwork:
         """Shapes and addresses of all tensors, bound, for shapes of the inputs.
 
         In the owner's thread. Shapes are found soonest by those who give the same object again.
+
+        Raises:
+            GpuMemoryError: there is no room for one of them; smaller shapes may be placed again.
         """
         if self._bound is not None and self._bound[0] is inputs:
             return self._bound[1:]
@@ -120,7 +123,11 @@ class DeviceNetwork:
                 spec.name: math.prod(shapes[spec.name]) * spec.dtype.itemsize
                 for spec in (*self.inputs, *self.outputs)
             }
-            addresses = {name: self.buffers.device(name, size) for name, size in sizes.items()}
+            try:
+                addresses = {name: self.buffers.device(name, size) for name, size in sizes.items()}
+            except GpuMemoryError:
+                self._placed.clear()  # what had to grow has moved, or is gone
+                raise
             if any(addresses != old for _, old in self._placed.values()):
                 self._placed.clear()
             self._placed[key] = shapes, addresses
