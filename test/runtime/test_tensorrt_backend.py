@@ -241,6 +241,20 @@ def test_the_second_run_is_recorded_and_later_ones_are_launched(owner):
     owner.call(lambda gpu: device.close())
 
 
+def test_nothing_is_recorded_right_after_another_shape(owner):
+    """TensorRT does work then that may not be recorded: it asks for a run in between."""
+    trt, record = StandInTensorRT(), Recorder()
+    device = device_on(owner, trt, record=record)
+    for batch in (1, 2, 1, 2, 1):
+        run_once(owner, device, batch)
+    assert record.made == 0
+    run_once(owner, device, 1)
+    assert record.made == 1
+    run_once(owner, device, 2)
+    run_once(owner, device, 1)
+    assert (record.made, record.launched) == (1, 2), 'a graph stays good for its shape'
+
+
 @pytest.mark.parametrize(
     'error', [MissingDependencyError('no cuda-bindings'), InferenceError('CUDA graph: 900')]
 )

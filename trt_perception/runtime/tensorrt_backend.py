@@ -114,7 +114,7 @@ class TensorRTDevice:
         # TensorRT-RTX records for itself; see `TensorRTEngine.context`.
         self._record = None if self.backend == 'tensorrt-rtx' else record
         self._graphs: dict[object, CudaGraph] = {}
-        self._ran: set[object] = set()
+        self._ran = False  # since shapes or addresses were set
         self._addresses: Mapping[str, int] = {}
         self._bound: object = None
         self._context: ExecutionContext = engine.context(shared_scratch=shared_scratch)
@@ -153,18 +153,24 @@ class TensorRTDevice:
             for spec in self.inputs:
                 self._set_shape(spec, inputs[spec.name])
             self._bound = key
+            self._ran = False
 
     def enqueue(self) -> None:
-        """See `DeviceRuntime.enqueue`. The second run of a shape is recorded for later ones."""
+        """See `DeviceRuntime.enqueue`. The second run of a shape is recorded for later ones.
+
+        It has to follow the first one at once: with the first run after a change of shape TensorRT
+        brings its own state up to date, which must not be recorded. See "CUDA Graphs" in NVIDIA's
+        developer guide of TensorRT.
+        """
         key = self._bound
         graph = self._graphs.get(key)
-        if graph is None and self._record is not None and key in self._ran:
+        if graph is None and self._record is not None and self._ran:
             graph = self._recorded(key)
         if graph is not None:
             graph.launch()
         else:
             self._execute()
-            self._ran.add(key)
+            self._ran = True
 
     def layers(self, runs: int) -> list[LayerTime]:
         """How long each layer takes with what was bound last, without a graph."""
@@ -214,7 +220,7 @@ class TensorRTDevice:
         for graph in self._graphs.values():
             graph.close()
         self._graphs.clear()
-        self._ran.clear()
+        self._ran = False
 
     def _set_shape(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
         self._check_shape(spec, shape)
