@@ -330,8 +330,9 @@ def test_a_run_with_another_tracker_is_another_run(replay, detector, bag, tmp_pa
     assert replay(bag, '-m', detector, '--tracker', 'sort') == 0
 
 
+@pytest.mark.parametrize('content', [b'', b'nothing'])
 def test_a_part_whose_objects_are_damaged_says_how_to_mend_it(
-    replay, detector, tmp_path, monkeypatch, capsys
+    replay, detector, tmp_path, monkeypatch, capsys, content
 ):
     arguments = [gapped(tmp_path), '-m', detector, '--tracker', 'sort']
     monkeypatch.setattr(plan, 'IMAGES_IN_PART', 3)
@@ -339,7 +340,7 @@ def test_a_part_whose_objects_are_damaged_says_how_to_mend_it(
 
     def damaging(work, tell):
         run(work, tell)
-        (work.folder / f'part_{work.part.index:06d}' / TRACKS).write_bytes(b'nothing')
+        (work.folder / f'part_{work.part.index:06d}' / TRACKS).write_bytes(content)
 
     with monkeypatch.context() as patched:
         patched.setattr(PartWork, 'run', damaging)

@@ -107,7 +107,7 @@ class TrackedCameras:
         """Go on from what was saved, with the settings of now.
 
         Raises:
-            OSError, ValueError, KeyError, BadZipFile: it is not there, or no such file.
+            OSError, EOFError, ValueError, KeyError, BadZipFile: it is not there, or no such file.
         """
         self.reset()
         with np.load(path, allow_pickle=False) as file:

@@ -136,7 +136,7 @@ class PartWork:
             before = part_path(self.folder, self.part.index - 1)
             try:
                 tracked.load(before / TRACKS)
-            except (OSError, ValueError, KeyError, BadZipFile) as error:
+            except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
                 raise OutputError(
                     f'{before}: this part is damaged: {error}. Remove it and run the same command '
                     'again'
