@@ -214,7 +214,9 @@ def test_where_there_is_no_memory_the_image_is_left_out(open_taking, lender):
     with pytest.raises(FrameError, match='no memory for it: none left'):
         taking.sent(64, 48, 3)
     broken.clear()
-    assert_shows(taking.sent(64, 48, 4), 64, 48, 4)
+    arrival = taking.sent(64, 48, 4)
+    assert_shows(arrival, 64, 48, 4)
+    assert arrival.missed == Missed(), 'the one before was left out, and not lost'
 
 
 def test_on_a_gpu_a_camera_s_bytes_are_not_copied_on_the_host(open_taking, tmp_path, monkeypatch):

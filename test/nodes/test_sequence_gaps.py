@@ -34,6 +34,16 @@ def test_what_came_while_nobody_waited_may_have_been_replaced():
     assert gaps.missed(5) == Missed(replaced=3)
 
 
+def test_one_that_was_taken_and_not_numbered_is_not_missed():
+    gaps = SequenceGaps()
+    gaps.left_out()
+    gaps.missed(1)
+    gaps.left_out()
+    assert gaps.missed(3) == Missed()
+    gaps.left_out()
+    assert gaps.missed(8) == Missed(replaced=3)
+
+
 def test_a_middleware_without_numbers_tells_nothing():
     gaps = SequenceGaps()
     assert [gaps.missed(number) for number in (None, None, 7, None, 9)] == [Missed()] * 5

@@ -14,6 +14,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from trt_perception.errors import FrameError
 from trt_perception.frames import Frame
 from trt_perception.nodes.byte_take import Memory
 from trt_perception.nodes.health import STALE, WARN, Condition
@@ -132,7 +133,12 @@ class FrameSubscription:
         Raises:
             FrameError: there was one, and it cannot be read.
         """
-        taken = self._taking.take()
+        try:
+            taken = self._taking.take()
+        except FrameError:
+            self._heard()
+            self._gaps.left_out()
+            raise
         if taken is None:
             self._gaps.emptied()
             return None

@@ -45,6 +45,11 @@ class SequenceGaps:
         """Nobody waits for a while: what comes meanwhile replaces what came before it."""
         self._empty = False
 
+    def left_out(self) -> None:
+        """One was taken whose number is not known."""
+        if self._newest is not None:
+            self._newest += 1
+
     def missed(self, number: int | None) -> Missed:
         """What went missing before the image of this number.
 
