@@ -113,6 +113,18 @@ def test_pictures_are_asked_for_while_somebody_will_publish_them(graph, loop, pi
     assert pipeline.pictures == wanted
 
 
+def test_a_frame_that_outlasts_its_camera_is_no_fault(graph, loop, pipeline):
+    """As where the network does not answer in time while the node is deactivated."""
+    [camera] = loop.cameras
+    publisher = Camera(graph, TOPIC).matched()
+    publisher.publish(bgr_image(scene(64, 48)))
+    arrival = graph.wait_for(camera.subscription.take, 'the image')
+    publisher.close()
+    camera.close()
+    loop.work([(camera, arrival)])
+    assert camera.statistics.snapshot().frames_out == 1
+
+
 class Stuck:
     """A network that answers when the test wants it to."""
 

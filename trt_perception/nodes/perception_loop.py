@@ -177,8 +177,9 @@ class PerceptionLoop:
         if now_ns:
             now_ns -= round((time.perf_counter() - taken_s) * 1e9)
         for camera, arrival in batch:
-            assert camera.subscription is not None
-            camera.subscription.stamps.note(arrival.frame.stamp_ns, now_ns)
+            subscription = camera.subscription  # none where `stop` has not waited any longer
+            if subscription is not None:
+                subscription.stamps.note(arrival.frame.stamp_ns, now_ns)
 
     def _failed(self, camera: CameraInput, error: Exception) -> None:
         """A frame could not be used: count it and go on."""
