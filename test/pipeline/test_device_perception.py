@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def test_batches_that_overlap_do_not_mix(street, seed):
     assert len(found) == len(frames)
     for (one,), want in zip(found, expected, strict=True):
         assert_same(one.result, want)
+    pipeline.close()
+
+
+def test_a_batch_is_decoded_as_was_set_when_it_was_given(driver, model):
+    pipeline = on_device(driver, model, overlap=True)
+    busy = threading.Event()
+    pipeline.runtime.owner.submit(lambda gpu: busy.wait(10))
+    begun = pipeline.submit([grey(64, 48)])
+    pipeline.settings = replace(pipeline.settings, score=0.99)
+    busy.set()
+    assert len(pipeline.finish(begun)[0].result) == 2
+    assert len(pipeline.process([grey(64, 48)])[0].result) == 0
     pipeline.close()
 
 

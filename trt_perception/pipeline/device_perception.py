@@ -147,11 +147,14 @@ class DevicePipeline(PerceptionPipeline):
             refused: Future[list[Perceived]] = Future()
             refused.set_exception(DeviceLostError(self._gone))
             return refused
-        return self._network.owner.submit(lambda gpu: self._enqueue(gpu, readable))
+        wanted = self.settings, self.pictures  # as of now, whenever the batch's turn comes
+        return self._network.owner.submit(lambda gpu: self._enqueue(gpu, readable, *wanted))
 
-    def _enqueue(self, gpu: Gpu, readable: Sequence[_Readable]) -> InFlight[list[Perceived]]:
+    def _enqueue(
+        self, gpu: Gpu, readable: Sequence[_Readable], settings: DecodeSettings, pictures: bool
+    ) -> InFlight[list[Perceived]]:
         """Queue every stage of a batch. In the owner's thread; waits for nothing."""
-        streams, slot, settings = self._streams, self._free_slot(), self.settings
+        streams, slot = self._streams, self._free_slot()
         frames = [one.frame for one in readable]
         # convert
         images = slot.copy_in(frames, [one.size for one in readable], streams.copy_in)
@@ -165,7 +168,7 @@ class DevicePipeline(PerceptionPipeline):
         self._network.device.enqueue()
         slot.inferred.record(streams.compute)
         # decode
-        decoder = self._decoder_of(gpu, shapes, settings, pictures=self.pictures)
+        decoder = self._decoder_of(gpu, shapes, settings, pictures=pictures)
         scratch = self._buffers.device('scratch', decoder.scratch_bytes(letterboxes))
         nbytes = decoder.result_bytes(letterboxes)
         result = slot.result(nbytes)
