@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -78,3 +80,22 @@ def test_memory_of_a_network_that_has_gone_is_given_back():
     kept, given_back = map(int, done.stdout.split())
     assert kept > 60
     assert given_back < 20
+
+
+def test_a_ring_of_objects_is_freed():
+    """Such as the one that holds a pipeline that was closed, with 4 MB of buffers."""
+
+    class Ring:
+        pass
+
+    ring = Ring()
+    ring.itself = ring
+    gone = weakref.ref(ring)
+    gc.disable()
+    try:
+        del ring
+        assert gone() is not None
+        give_freed_memory_back()
+        assert gone() is None
+    finally:
+        gc.enable()

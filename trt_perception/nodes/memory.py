@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Mapping
 
@@ -31,14 +32,16 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def give_freed_memory_back() -> bool:
-    """Return the pages of all that is free to the system.
+    """Free what only holds itself, and return the pages of all that is free to the system.
 
-    For the end of something large. The threads of the next network would take memory of their own
-    beside what those of the last one left.
+    For the end of something large. Python looks for rings of objects seldom, and one may hold the
+    buffers of a network. The threads of the next one would take memory of their own beside what
+    those of the last one left.
 
     Returns:
         Whether the C library could be asked to.
     """
+    gc.collect()
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
