@@ -11,6 +11,7 @@ import time
 
 import cv2
 import numpy as np
+import onnx
 import psutil
 import pytest
 from rosbags.highlevel import AnyReader
@@ -357,6 +358,18 @@ def test_batches_find_what_single_images_find(batch, replay, detector, tmp_path)
     assert replay(*arguments, '--batch', batch, out='batches') == 0
     assert messages(tmp_path / 'batches') == messages(tmp_path / 'single')
     assert read_run(tmp_path / 'batches')['skipped'] == {'unknown_encoding': 1}
+
+
+def test_a_batch_that_the_network_does_not_take_is_refused(replay, detector, tmp_path, capsys):
+    """Else each batch fails first, and its images are looked at one by one."""
+    network = onnx.load(detector.with_suffix('.onnx'))
+    network.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(network, str(detector.with_suffix('.onnx')))
+    write(tmp_path / 'drive', {'/image': [picture(n) for n in range(3)]})
+    assert replay('drive', '-m', detector, '--batch', 4) == 2
+    told = capsys.readouterr().err
+    assert '--batch 4: detector takes 1 image(s) at once on onnxruntime-cpu' in told
+    assert replay('drive', '-m', detector) == 0
 
 
 def killed_in_the_middle(command, arguments, tmp_path, parts):

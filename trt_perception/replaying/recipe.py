@@ -9,6 +9,7 @@ from typing import Protocol
 import cv2
 
 from trt_perception.building.opening import open_built_pipeline
+from trt_perception.errors import ParameterError
 from trt_perception.frames import Frame
 from trt_perception.pipeline.appearance import MOST_AT_ONCE, Appearance
 from trt_perception.pipeline.perception import GpuUse, Perceived, PerceptionPipeline
@@ -100,6 +101,7 @@ def opened(recipe: Recipe) -> Opened:
 
     Raises:
         PerceptionError: see `open_built_pipeline`.
+        ParameterError: the network does not take batches of that size.
     """
     if not _kept or _kept[0][0] != recipe:
         let_go()
@@ -125,12 +127,23 @@ def _open(recipe: Recipe) -> Opened:
         max_batch=recipe.batch,
     )
     try:
+        _check_batch(pipeline, recipe.batch)
         pipeline.settings = recipe.settings
         pipeline.make_room(recipe.batch)
         return Opened(pipeline, _appearance(recipe))
     except BaseException:
         pipeline.close()
         raise
+
+
+def _check_batch(pipeline: PerceptionPipeline, batch: int) -> None:
+    """Raises ParameterError: each batch would fail first, and its images be done one by one."""
+    most = pipeline.max_batch
+    if most is not None and most < batch:
+        raise ParameterError(
+            f'--batch {batch}: {pipeline.spec.name} takes {most} image(s) at once on '
+            f'{pipeline.runtime.backend}. Give --batch {most}, or export it with an open batch axis'
+        )
 
 
 def _appearance(recipe: Recipe) -> Appearance | None:
