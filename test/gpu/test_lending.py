@@ -1,6 +1,7 @@
 """Memory that is lent, on the stand-in."""
 
 import gc
+import sys
 import threading
 
 import numpy as np
@@ -137,6 +138,32 @@ def test_threads_that_lend_at_the_same_time_get_different_memory(driver):
     assert not clashes
     assert lender.use.allocations == 8
     lender.close()
+
+
+def test_a_thread_may_ask_while_it_is_closed(driver):
+    """As that of a camera does while its node is cleaned up."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            lender = Lender(driver, 32)
+            held = [lender.lend(10) for _ in range(32)]
+            del held
+            closed, asked = threading.Event(), []
+            thread = threading.Thread(target=ask_until, args=(lender, closed, asked))
+            thread.start()
+            lender.close()
+            closed.set()
+            thread.join()
+            assert asked == [None], 'the thread went through to the end'
+    finally:
+        sys.setswitchinterval(before)
+
+
+def ask_until(lender, closed, asked):
+    while not closed.is_set():
+        asked[:] = [lender.lend_free(2 << 20)]
+    asked[:] = [lender.lend_free(2 << 20)]
 
 
 def test_views_by_any_means_are_known(driver):

@@ -117,7 +117,8 @@ class Lender:
         """Unlock everything; what is lent stays readable."""
         while self._blocks:
             self._give_up(self._blocks[-1])
-        self._free.clear()
+        with self._taking:
+            self._free.clear()
 
     def _made(self, nbytes: int) -> _Block | None:
         size = max(-(-nbytes // _GRAIN), 1) * _GRAIN
