@@ -61,6 +61,24 @@ def test_a_block_that_is_too_small_is_replaced(driver):
     lender.close()
 
 
+def test_images_that_grow_do_not_pile_up(driver):
+    """Each would else leave a locked block of its own behind, up to `most`."""
+    lender = Lender(driver, 32)
+    for mib in range(1, 11):
+        assert len(lender.lend(mib << 20)) == mib << 20
+    assert lender.use.pinned_bytes == 10 << 20
+    small = lender.lend(10)
+    large = lender.lend(10 << 20)
+    assert (small is not None, large is not None) == (True, True)
+    del small, large
+    before = lender.use.allocations
+    for _ in range(5):
+        held = [lender.lend(10), lender.lend(10 << 20)]
+        del held
+    assert lender.use.allocations == before, 'in the end all are large enough'
+    lender.close()
+
+
 def test_what_is_lent_stays_readable_after_the_end(driver):
     lender = Lender(driver, 1)
     lent = lender.lend(100)

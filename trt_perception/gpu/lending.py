@@ -74,7 +74,7 @@ class Lender:
         """
         with self._taking:
             fitting = self._fitting(nbytes)
-            if fitting is None and self._free and len(self._blocks) >= self.most:
+            if fitting is None and self._free:  # else blocks of a size that has gone would pile up
                 self._give_up(self._free.pop())
         if fitting is None and len(self._blocks) < self.most:
             fitting = self._made(nbytes)
