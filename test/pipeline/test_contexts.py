@@ -10,7 +10,13 @@ import pytest
 from networks import write_detector
 from on_stand_in import CpuDevice, CpuStages, stand_in_owner
 from stand_in_driver import StandInDriver
-from trt_perception.errors import DeviceLostError, FrameError, GpuMemoryError, InferenceError
+from trt_perception.errors import (
+    DeviceLostError,
+    FrameError,
+    GpuMemoryError,
+    InferenceError,
+    ModelFileError,
+)
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
 from trt_perception.pipeline.contexts import ContextsPipeline
@@ -296,6 +302,16 @@ def test_with_room_for_fewer_contexts_cameras_take_turns_and_that_is_said(driver
 def test_where_they_were_asked_for_it_is_an_error(driver, model):
     with pytest.raises(GpuMemoryError):
         open_with_room_for(driver, model, 2, context_each=True)
+
+
+def test_any_other_failure_of_a_further_context_leaves_nothing(driver, model):
+    shared = Shared(driver, load_model_spec(model).onnx)
+    shared.refuse[2] = ModelFileError('not to be read any more')
+    use = GpuUse(cameras=CAMERAS)
+    with pytest.raises(ModelFileError):
+        make_pipeline(load_model_spec(model), shared.network(), CHOICE, use, CpuStages)
+    assert shared.loads == 0
+    assert shared.owner.users == 0
 
 
 def test_no_room_while_a_context_warms_up_frees_what_it_took(driver, model):

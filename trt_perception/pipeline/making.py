@@ -140,8 +140,8 @@ def _with_more_contexts(
     try:
         while len(contexts) < wanted:
             contexts.append(_further(network, on_context))
-    except (BackendUnavailableError, InferenceError) as error:
-        if gpu_use.context_each or isinstance(error, DeviceLostError):
+    except BaseException as error:
+        if gpu_use.context_each or not _leaves_the_others(error):
             for context in contexts[1:]:
                 context.close()
             raise
@@ -149,6 +149,12 @@ def _with_more_contexts(
     pipeline = ContextsPipeline(contexts, overlap=gpu_use.overlap)
     pipeline.choice = telling_frames(first.choice, f'stay on the GPU, {told}')
     return pipeline
+
+
+def _leaves_the_others(error: BaseException) -> bool:
+    """Whether a further context that failed so says nothing against those that were made."""
+    refused = isinstance(error, (BackendUnavailableError, InferenceError))
+    return refused and not isinstance(error, DeviceLostError)
 
 
 def _further(
