@@ -117,6 +117,24 @@ def test_who_was_killed_young_waits_and_its_memory_is_removed(launch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_signal_while_it_waits_ends_it_before_it_joins(launch, slow, tmp_path):
+    first = launch(slow)
+    assert first.stdout.readline() == 'importing\n'
+    assert segments_of(first.pid)
+    first.kill()
+    first.wait()
+    [note] = tmp_path.iterdir()
+    note.write_text(f'{note.read_text().rsplit(maxsplit=1)[0]} 4')
+    second = launch(slow)
+    assert 'waiting 8 s' in second.stdout.readline()
+    second.send_signal(signal.SIGINT)
+    assert second.stdout.readline() == 'importing\n'
+    assert segments_of(second.pid) == []
+    output, _ = second.communicate('go on\n', timeout=20)
+    assert (second.returncode, output) == (0, '')
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_port_of_one_that_was_killed_is_taken(launch):
     """Others would go on writing to the dead one's: a new one of the same name hears nothing."""
     domain = {'ROS_DOMAIN_ID': str(free_domain())}

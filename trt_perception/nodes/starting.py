@@ -60,7 +60,8 @@ class Start:
                 file=sys.stderr,
                 flush=True,
             )
-            self.signals.came_within(pause_s)
+            if self.signals.came_within(pause_s):
+                return
         self.note.leave()
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
         with dead_ports_avoided(_domain()):
