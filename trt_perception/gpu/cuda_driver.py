@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trt_perception.errors import BackendUnavailableError, GpuMemoryError
-from trt_perception.gpu.host_copy import Rows
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from trt_perception.gpu.host_copy import Rows
 
 Driver: TypeAlias = Any
 """The module `pycuda.driver`, which brings no types."""
