@@ -97,7 +97,7 @@ class Events:
     def _killed(self, name: str) -> Outcome:
         outcome = self._outcome(f'kill -9 {name}', lambda: self._graph.kill(name))
         # What the start costs where no other work gets in between.
-        outcome.notes = {'processor s': round(self._graph.processor_s(name), 2)}
+        outcome.notes = {**outcome.notes, 'processor s': round(self._graph.processor_s(name), 2)}
         return outcome
 
     def _standstill(self) -> Outcome:
@@ -180,4 +180,5 @@ class Events:
         slowest = missing[0] if missing else max(fresh, key=fresh.__getitem__)
         recovery = None if missing else round(max(fresh.values()) - moment, 2)
         gap = self._probe.longest_gap_s(begin_s or moment, time.monotonic())
-        return Outcome(kind, recovery, slowest, round(gap, 2), notes or {})
+        told = {'said': self._graph.said(slowest)} if missing else {}
+        return Outcome(kind, recovery, slowest, round(gap, 2), {**(notes or {}), **told})

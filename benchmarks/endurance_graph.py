@@ -107,6 +107,10 @@ class Graph:
         times = self._started[name].cpu_times()
         return float(times.user + times.system)
 
+    def said(self, name: str) -> list[str]:
+        """The last lines that a node's process printed."""
+        return self._log(name).read_text(errors='replace').splitlines()[-8:]
+
     def tend(self) -> None:
         """Start again what has ended, and look at all of them when it is time."""
         now = time.monotonic()
@@ -116,8 +120,8 @@ class Graph:
                 if name in self._killed:
                     self._killed.remove(name)
                 else:
-                    said = self._log(name).read_text(errors='replace').splitlines()[-8:]
-                    self.crashes.append(Crash(name, status, now - self._began_s, said))
+                    crash = Crash(name, status, now - self._began_s, self.said(name))
+                    self.crashes.append(crash)
                 self._due_s[name] = now + RESPAWN_DELAY_S
         for name, due_s in list(self._due_s.items()):
             if now >= due_s:
