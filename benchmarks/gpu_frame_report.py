@@ -192,9 +192,20 @@ def memory(document: Document) -> list[str]:
         )
     for row in _results(document, 'random sizes'):
         host = row['host_bytes_moved'] / 1e6
+        marks = row['frames_free_rss']
+        first = ''
+        if len(marks) > 1:
+            gpu_mb, host_mb = (
+                (marks[0][1] - marks[1][1]) / 1e6,
+                (marks[1][2] - marks[0][2]) / 1e6,
+            )
+            first = (
+                f' The first {marks[1][0]:,} took {gpu_mb:.0f} MB of the GPU and {host_mb:.0f} MB '
+                'of the host, for good.'
+            )
         lines.append(
             f'- {row["frames"]:,} frames of random sizes up to 1920x1080, in batches of one to '
-            f'eight, in {row["seconds"]:.0f} s: memory of the GPU moved by '
+            f'eight, in {row["seconds"]:.0f} s.{first} From then on memory of the GPU moved by '
             f'{row["device_bytes_moved"]} bytes, of the host by {host:.1f} MB.'
         )
     return lines
@@ -246,7 +257,8 @@ def short(document: Document) -> list[str]:
     for name in chosen:
         both = found.get((name,))
         if both is not None:
-            title = f'`{name}`' if name == 'street_detect' else _title(both[LOCKED])
+            shipped, *rest = _title(both[LOCKED]).split(',')
+            title = ','.join((f'`{shipped}`' if name.startswith('street') else shipped, *rest))
             times = (both[LOCKED]['bare'], both[LOCKED]['frame'], both[ORDINARY]['frame'])
             cells.append([title, *(f'{_ms(spread)} ms' for spread in times)])
     titles = ['network', 'network alone', 'frame to result, as nodes take frames']
