@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -70,8 +71,14 @@ def test_after_an_orderly_end_the_next_start_does_not_wait(note, tmp_path):
 
 
 def test_a_process_that_lives_keeps_nobody_waiting(note, tmp_path):
-    died(tmp_path, started_ago_s=1.0, process=os.getpid())
+    died(tmp_path, started_ago_s=1.0, process=os.getppid())
     assert note.pause_s() == 0.0
+
+
+def test_a_number_that_is_used_again_at_once_is_no_process_that_lives(note, tmp_path):
+    """As in a container, where the node is number 1 after each start."""
+    died(tmp_path, started_ago_s=1.0, process=os.getpid())
+    assert note.pause_s() == FIRST_PAUSE_S
 
 
 def test_other_commands_and_domains_have_notes_of_their_own(note, tmp_path, monkeypatch):
@@ -104,3 +111,11 @@ def test_notes_lie_in_the_folder_of_the_session_where_there_is_one(tmp_path, mon
     StartNote(COMMAND).leave()
     assert len(list(tmp_path.iterdir())) == 1
     assert start_note.FIRST_PAUSE_S < start_note.LONGEST_PAUSE_S
+
+
+def test_a_folder_of_the_session_that_is_not_there_is_not_taken(tmp_path, monkeypatch):
+    """As in a container that was given the variable and not the folder."""
+    monkeypatch.setenv('XDG_RUNTIME_DIR', str(tmp_path / 'missing'))
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    StartNote(COMMAND).leave()
+    assert len(list(tmp_path.iterdir())) == 1

@@ -33,8 +33,7 @@ class StartNote:
         """
         parts = [*command, os.environ.get('ROS_DOMAIN_ID', ''), str(os.geteuid())]
         digest = hashlib.sha256('\0'.join(parts).encode(errors='surrogateescape')).hexdigest()
-        place = folder or Path(os.environ.get('XDG_RUNTIME_DIR') or tempfile.gettempdir())
-        self._file = place / f'trt_perception_start_{digest[:16]}'
+        self._file = (folder or _place()) / f'trt_perception_start_{digest[:16]}'
         self._short_lives = 0
 
     def pause_s(self) -> float:
@@ -74,7 +73,16 @@ class StartNote:
             return None
 
 
+def _place() -> Path:
+    session = os.environ.get('XDG_RUNTIME_DIR', '')
+    usable = os.access(session, os.W_OK | os.X_OK)  # some containers have the name and no folder
+    return Path(session if usable else tempfile.gettempdir())
+
+
 def _lives(process: int) -> bool:
+    """Whether it is another one than this, whose number may have been our predecessor's."""
+    if process == os.getpid():
+        return False
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
