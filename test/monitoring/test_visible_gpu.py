@@ -74,7 +74,7 @@ def test_a_driver_that_does_not_tell_how_fast_they_are():
     assert visible_gpu(Driver(tells_cores=False), {'CUDA_VISIBLE_DEVICES': '1'}) == 'large'
 
 
-@pytest.mark.parametrize('hidden', ['', '-1', '3', 'none', 'GPU-9', 'GPU-', 'MIG-8'])
+@pytest.mark.parametrize('hidden', ['', '-1', '3', '²', 'none', 'GPU-9', 'GPU-', 'MIG-8'])
 def test_a_gpu_that_cuda_does_not_see_is_not_watched(hidden):
     with pytest.raises(OSError, match='GPU'):
         visible_gpu(Driver(), {'CUDA_VISIBLE_DEVICES': hidden})

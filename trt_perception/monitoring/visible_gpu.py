@@ -38,7 +38,7 @@ def visible_gpu(nvml: Any, environment: Mapping[str, str] | None = None) -> Any:
         if first.startswith('GPU-'):
             # CUDA takes the beginning of a UUID as well, if only one GPU has it.
             found = [one for one in handles if _text(nvml.nvmlDeviceGetUUID(one)).startswith(first)]
-        elif first.isdigit():
+        elif first.isdecimal():
             found = _in_cuda_order(nvml, handles, environment)[int(first) :][:1]
         else:  # empty, -1 or no name of a GPU: CUDA sees none from here on
             found = []
