@@ -88,6 +88,8 @@ class DeviceKernels:
         """See `Launcher`."""
         memory = self._driver.to_device(np.ascontiguousarray(data))
         self._kept.append(memory)
+        # Out of ordinary memory the copy may still be on its way, and streams do not wait for it.
+        self._driver.Context.synchronize()
         return int(memory)
 
     def close(self) -> None:
