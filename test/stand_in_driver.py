@@ -62,6 +62,9 @@ class StandInDriver:
         self._fail = []
         self._stacks = {}
         self._ids = itertools.count(1)
+        self._default = _Stream(self)  # for which streams of the package do not wait
+        self.handles.clear()
+        self.streams.clear()
         driver = self
 
         class Device(_Device):
@@ -76,7 +79,7 @@ class StandInDriver:
             @staticmethod
             def synchronize():
                 driver.check('Context.synchronize')
-                driver.run_until(lambda: not any(s.queue for s in driver.streams))
+                driver.run_until(lambda: not any(s.queue for s in driver.queues()))
 
         self.Device = Device
         self.Context = Context
@@ -97,7 +100,7 @@ class StandInDriver:
         self.sticky = self.destroyed = None
         self.live.clear()
         self.pinned.clear()
-        for stream in self.streams:
+        for stream in self.queues():
             stream.queue.clear()
         self.after_reset()
         return 0
@@ -152,10 +155,14 @@ class StandInDriver:
     def pop(self):
         self._stacks[threading.get_ident()].pop()
 
+    def queues(self):
+        """All streams, the default one first."""
+        return [self._default, *sorted(self.streams, key=lambda s: s.handle)]
+
     def run_until(self, happened):
         """Run operations of streams in a random order until something has happened."""
         while not happened():
-            ready = [s for s in sorted(self.streams, key=lambda s: s.handle) if s.can_run()]
+            ready = [s for s in self.queues() if s.can_run()]
             assert ready, 'every stream waits for another one'
             self.random.choice(ready).run_one()
             if self.sticky is not None:
@@ -163,7 +170,7 @@ class StandInDriver:
 
     def run_some(self):
         """The GPU gets on with its work a little, or not."""
-        for stream in sorted(self.streams, key=lambda s: s.handle):
+        for stream in self.queues():
             while self.random.random() < 0.3 and stream.can_run():
                 stream.run_one()
 
@@ -187,7 +194,7 @@ class StandInDriver:
 
     def to_device(self, array):
         allocation = self.mem_alloc(array.nbytes)
-        self.bytes_at(int(allocation), array.nbytes)[:] = array.reshape(-1).view(np.uint8)
+        self._copy_late(int(allocation), array)
         return allocation
 
     def pagelocked_empty(self, shape, dtype):
@@ -213,12 +220,17 @@ class StandInDriver:
 
     def memcpy_htod(self, target, source):
         self.check('memcpy_htod')
-        self.bytes_at(int(target), source.nbytes)[:] = source.reshape(-1).view(np.uint8)
+        self._copy_late(int(target), source)
 
     def memcpy_htod_async(self, target, source, stream):
         self.check('memcpy_htod_async')
         self.must_be_pinned(source)
         stream.do(lambda: self._copy(self.bytes_at(int(target), source.nbytes), flat(source)))
+
+    def _copy_late(self, target, source):
+        """Of pageable memory CUDA takes a copy, which may arrive after the call has returned."""
+        data = flat(source).copy()
+        self._default.do(lambda: self._copy(self.bytes_at(target, data.nbytes), data))
 
     def Memcpy2D(self):  # noqa: N802
         return _RowsCopy(self)

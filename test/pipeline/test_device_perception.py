@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kernel_execution import OnHost
-from networks import write_detector
+from networks import write_detector, write_scaling_detr
 from on_stand_in import CpuStages, kernel_stages, network_on, stand_in_owner
 from stand_in_driver import StandInDriver
 from trt_perception import results
@@ -257,6 +257,19 @@ def test_out_of_memory_for_a_batch_leaves_its_frames_to_be_looked_at_alone(pipel
     found = pipeline.process_each([grey(64, 48)] * 8)
     assert [len(one.result) for one in found] == [2] * 8
     assert driver.resets == 0
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_what_the_network_takes_beside_the_image_is_there_before_it_runs(tmp_path, seed):
+    """Its copy is out of ordinary memory, and no stream of ours waits for such a one."""
+    write_scaling_detr(tmp_path / 'net.onnx', [0, 0, 1, 0.5])
+    model = tmp_path / 'net.yaml'
+    model.write_text('onnx: net.onnx\nfamily: detr\nclasses: [car]\ninput: {size: [64, 48]}\n')
+    pipeline = on_device(StandInDriver(seed=seed), model)
+    for batch in (1, 3, 2, 1):
+        for one in pipeline.process([grey(64, 48)] * batch):
+            np.testing.assert_array_equal(one.result.boxes, [[0, 0, 64, 24]])
+    pipeline.close()
 
 
 def test_no_memory_when_it_is_opened_leaves_nothing(driver, model):

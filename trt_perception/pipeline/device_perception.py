@@ -420,6 +420,8 @@ class DevicePipeline(PerceptionPipeline):
         gpu.driver.Context.synchronize()  # a batch under way still reads what was there
         for name, row in self._rows.items():
             gpu.driver.memcpy_htod(tensors[name], np.repeat(row, batch, axis=0))
+        # Out of ordinary memory a copy may still be on its way, and our streams do not wait for it.
+        gpu.driver.Context.synchronize()
         self._rows_at = place
 
     def _input_shapes(self, batch: int) -> Shapes:
