@@ -13,7 +13,6 @@ import pytest
 
 from trt_perception.nodes.abandoned_memory import (
     abandoned_bytes,
-    dead_ports_avoided,
     remove_abandoned_segments,
 )
 from trt_perception.nodes.transport import SHARED_MEMORY
@@ -72,47 +71,6 @@ def test_a_link_is_not_followed(tmp_path: Path):
     os.utime(link, (OLD_S, OLD_S), follow_symlinks=False)
     assert remove_abandoned_segments(tmp_path) == 0
     assert precious.exists()
-
-
-def port(folder: Path, number: int, prefix: str = 'fastrtps') -> Path:
-    """The lock file of a port."""
-    lock = folder / f'{prefix}_port{number}_el'
-    lock.touch()
-    return lock
-
-
-def is_held(lock: Path) -> bool:
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
-def test_dead_ports_of_the_domain_are_held_for_a_while(tmp_path: Path):
-    """7400 + 250 times the domain is the first one of a domain."""
-    with dead_ports_avoided(3, tmp_path / 'missing') as count:
-        assert count == 0
-    ours = [port(tmp_path, 8150), port(tmp_path, 8399, 'fastdds')]
-    others = [port(tmp_path, 8149), port(tmp_path, 8400)]
-    living = port(tmp_path, 8161)
-    with living.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with dead_ports_avoided(3, tmp_path) as count:
-            assert count == 2
-            assert all(map(is_held, ours))
-            assert not any(map(is_held, others))
-    assert not any(map(is_held, [*ours, *others, living]))
-    assert all(lock.exists() for lock in [*ours, *others, living])
-
-
-def test_where_many_ports_are_dead_none_is_avoided(tmp_path: Path):
-    """Else a process would run out of numbers, after many that were killed with nobody left."""
-    dead = [port(tmp_path, 7411 + 2 * number) for number in range(21)]
-    with dead_ports_avoided(0, tmp_path) as count:
-        assert count == 21
-        assert not any(map(is_held, dead))
 
 
 def test_what_a_killed_ros_process_leaves_is_recognised(graph):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
 from ament_index_python.packages import get_package_prefix
 
-from trt_perception.cli.isolation import free_domain
 from trt_perception.nodes.abandoned_memory import YOUNG_S
 from trt_perception.nodes.transport import SHARED_MEMORY
 
@@ -133,33 +131,6 @@ def test_a_signal_while_it_waits_ends_it_before_it_joins(launch, slow, tmp_path)
     output, _ = second.communicate('go on\n', timeout=20)
     assert (second.returncode, output) == (0, '')
     assert list(tmp_path.iterdir()) == []
-
-
-def test_no_port_of_one_that_was_killed_is_taken(launch):
-    """Others would go on writing to the dead one's: a new one of the same name hears nothing."""
-    domain = {'ROS_DOMAIN_ID': str(free_domain())}
-    command = [str(CAMERA), '--ros-args', '-p', 'autostart:=false']
-    first = launch(*command, **domain)
-    left = wait_until(lambda: ports_of(first.pid, domain), 'the first port')
-    first.kill()
-    first.wait()
-    second = launch(*command, **domain)
-
-    def listens_elsewhere() -> bool:
-        # While it joins it holds the dead one's lock, too.
-        taken = ports_of(second.pid, domain)
-        return bool(taken) and set(left).isdisjoint(taken)
-
-    wait_until(listens_elsewhere, 'another port')
-    second.send_signal(signal.SIGINT)
-    assert second.wait(20) == 0
-
-
-def ports_of(pid: int, domain: dict[str, str]) -> list[Path]:
-    """Lock files of the domain's ports at which a process that is in the graph listens."""
-    first = 7400 + 250 * int(domain['ROS_DOMAIN_ID'])
-    numbers = {file: re.fullmatch(r'fast\w+_port(\d+)_el', file.name) for file in opened(pid)}
-    return [file for file, n in numbers.items() if n and first <= int(n[1]) < first + 250]
 
 
 def segments_of(pid: int) -> list[Path]:

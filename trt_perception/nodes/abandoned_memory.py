@@ -22,15 +22,6 @@ from trt_perception.nodes.transport import SHARED_MEMORY
 _LOCK = re.compile(r'(?:fastrtps|fastdds)_[0-9a-f]{16}_el')
 """Lock files of segments, by Fast DDS 2 and 3. Ports are small and not removed."""
 
-_PORT_LOCK = re.compile(r'(?:fastrtps|fastdds)_port(\d+)_el')
-"""Lock files of ports: held by the process that listens there."""
-
-# Section 9.6.2.3 of https://www.omg.org/spec/DDSI-RTPS/2.3/PDF
-_FIRST_PORT, _PORTS_A_DOMAIN = 7400, 250
-
-_MOST_PORTS = 20
-"""Dead ports of a domain that are avoided; where there are more, Fast DDS makes them anew."""
-
 YOUNG_S = 5.0
 """Seconds for which a lock file is let be: its owner may not have locked it yet."""
 
@@ -42,22 +33,6 @@ def remove_abandoned_segments(folder: Path = SHARED_MEMORY) -> int:
     removed is left alone: a start must not fail for it.
     """
     return sum(_removed(lock) for lock in _old_locks(folder))
-
-
-@contextlib.contextmanager
-def dead_ports_avoided(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[int]:
-    """Let a process that joins take no port of one that was killed; how many these are.
-
-    Others still write to the dead one's port and make it anew, each for itself, once they notice.
-    Who takes it meanwhile may be left with another one of the same name, and hear nothing. While
-    the locks of the dead are held, as here, Fast DDS takes the next free port.
-    """
-    locks = [lock for lock in _locks(folder, _PORT_LOCK) if _domain_of(lock) == domain]
-    with contextlib.ExitStack() as held:
-        dead = [lock for lock in locks if held.enter_context(_locked(lock))]
-        if len(dead) > _MOST_PORTS:
-            held.close()
-        yield len(dead)
 
 
 def abandoned_bytes(folder: Path = SHARED_MEMORY) -> int:
@@ -85,12 +60,6 @@ def _locks(folder: Path, names: re.Pattern[str]) -> dict[Path, float]:
                     if facts.st_uid == os.geteuid():
                         found[Path(entry.path)] = facts.st_mtime
     return found
-
-
-def _domain_of(lock: Path) -> int:
-    found = _PORT_LOCK.fullmatch(lock.name)
-    assert found is not None
-    return (int(found[1]) - _FIRST_PORT) // _PORTS_A_DOMAIN
 
 
 def _removed(lock: Path) -> int:

@@ -8,7 +8,6 @@ node joins the domain before anything else is imported, and goes when the real o
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -16,11 +15,7 @@ from collections.abc import Sequence
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
-from trt_perception.nodes.abandoned_memory import (
-    YOUNG_S,
-    dead_ports_avoided,
-    remove_abandoned_segments,
-)
+from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
 from trt_perception.nodes.memory import keep_freed_memory
 from trt_perception.nodes.start_note import StartNote
 from trt_perception.nodes.stop_signals import StopSignals
@@ -64,14 +59,13 @@ class Start:
                 return
         self.note.leave()
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
-        with dead_ports_avoided(_domain()):
-            self._first = rclpy.create_node(
-                _HIDDEN,
-                # Not the name, namespace and parameters of the node that is to come.
-                use_global_arguments=False,
-                enable_rosout=False,
-                start_parameter_services=False,
-            )
+        self._first = rclpy.create_node(
+            _HIDDEN,
+            # Not the name, namespace and parameters of the node that is to come.
+            use_global_arguments=False,
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
 
     def joined(self) -> None:
         """Take the hidden node away: the real one keeps the process in the graph now."""
@@ -92,13 +86,6 @@ def start(module: str, node: str) -> int:
     running = importlib.import_module('trt_perception.nodes.running')
     made = getattr(importlib.import_module(f'trt_perception.nodes.{module}'), node)
     return int(running.run(made, begun))
-
-
-def _domain() -> int:
-    try:
-        return int(os.environ.get('ROS_DOMAIN_ID', ''))
-    except ValueError:
-        return 0
 
 
 def could_not_start(error: Exception) -> int:
