@@ -108,6 +108,12 @@ def test_without_memory_the_message_is_left_out(handle, rcl, capfd):
     assert 'Traceback' not in capfd.readouterr().err
 
 
+def test_memory_that_is_too_small_is_not_written_to(handle, rcl):
+    taking = ByteTake(handle, lambda nbytes: np.empty(nbytes - 1, np.uint8))
+    with pytest.raises(FrameError, match='there is no memory for it: the memory for'):
+        taking.take()
+
+
 def test_an_error_of_rcl_is_told(handle, rcl):
     taking = ByteTake(handle, fresh)
     rcl.status = 400

@@ -20,6 +20,7 @@ from nodes.graph import Camera, bgr_image, raw_image
 from nodes.scenes import scene
 from trt_perception.nodes.camera_input import CameraInput, Outputs
 from trt_perception.nodes.frame_subscription import FrameSubscription
+from trt_perception.nodes.frame_worker import FrameWorker
 from trt_perception.nodes.health import ERROR, Health
 from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.perception_loop import PerceptionLoop
@@ -176,6 +177,27 @@ def test_a_network_that_does_not_answer_is_an_error_and_no_silence(
     finally:
         stuck.may_answer.set()
         assert loop.stop()
+        publisher.close()
+        node.destroy_node()
+
+
+def test_a_loop_whose_network_hangs_has_not_stopped_however_often_it_is_asked(
+    graph, pipeline, monkeypatch
+):
+    """A second thread on the same pipeline would be started else."""
+    monkeypatch.setattr(FrameWorker.stop, '__defaults__', (0.1,))
+    stuck = Stuck(pipeline.runtime.infer)
+    monkeypatch.setattr(pipeline.runtime, 'infer', stuck)
+    node, loop = started(graph, pipeline, [''])
+    publisher = Camera(graph, '/stuck').matched()
+    try:
+        publisher.publish(bgr_image(scene(64, 48)))
+        assert stuck.asked.wait(20)
+        assert not loop.stop()
+        assert not loop.stop()
+    finally:
+        stuck.may_answer.set()
+        graph.wait_for(loop.stop, 'the end of the work')
         publisher.close()
         node.destroy_node()
 

@@ -105,7 +105,7 @@ class _Room:
         """
         try:
             if len(self.array) < nbytes:
-                self.array = self._memory(nbytes)
+                self.array = _at_least(self._memory(nbytes), nbytes)
         except Exception as error:  # it may not leave through the C code that called
             self.failure = error
             return None
@@ -165,6 +165,17 @@ class ByteTake:
         taken = room.array[: message.buffer_length]
         room.clear()
         return taken, Info(*_INFO.unpack_from(self._info))
+
+
+def _at_least(array: NDArray[np.uint8], nbytes: int) -> NDArray[np.uint8]:
+    """The array; C code will write so many bytes to it, whatever its size.
+
+    Raises:
+        ValueError: it is smaller, or not contiguous.
+    """
+    if array.nbytes < nbytes or not array.flags.c_contiguous:
+        raise ValueError(f'the memory for {nbytes} bytes has {array.nbytes}')
+    return array
 
 
 def _loaded(name: str) -> ctypes.CDLL:

@@ -96,8 +96,9 @@ class PerceptionLoop:
 
     def stop(self) -> bool:
         """Let the worker end, then take no more frames; False if it still works after 10 s."""
-        worker, self._worker = self._worker, None
-        ended = worker is None or worker.stop()
+        ended = self._worker is None or self._worker.stop()
+        if ended:
+            self._worker = None
         for camera in self.cameras:
             camera.close()
         gc.unfreeze()
