@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from trt_perception.building.engine_cache import BuiltEngine, Engine, EngineCache
 from trt_perception.building.engine_identity import (

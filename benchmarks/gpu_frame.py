@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE.parent))
 
 from gpu_frame_report import as_markdown, rewrite_docs, without_paths  # noqa: E402
 from gpu_frame_steps import STEPS  # noqa: E402

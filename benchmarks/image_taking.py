@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
 from measured_node import MeasuredNode, environment_on  # noqa: E402

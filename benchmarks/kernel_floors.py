@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from trt_perception.gpu.cuda_driver import import_pycuda
 from trt_perception.gpu.graphs import CudaGraph

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent))
 
 from trt_perception.closing import Closing  # noqa: E402
 from trt_perception.nodes.transport import choose_transport  # noqa: E402

@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
 from measured_node import MeasuredNode, environment_on, exit_status  # noqa: E402

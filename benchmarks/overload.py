@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
 from measured_node import CaseFailed, MeasuredNode, environment_on, exit_status  # noqa: E402

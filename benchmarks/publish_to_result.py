@@ -34,7 +34,7 @@ import psutil
 import yaml
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
 from measured_node import CaseFailed, MeasuredNode, environment_on, sourced  # noqa: E402

@@ -16,7 +16,7 @@ import onnx
 from onnx import helper
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
+sys.path += [str(ROOT), str(ROOT / 'test')]
 
 from family_networks import Net  # noqa: E402
 from trt_perception.building.half_precision import to_half  # noqa: E402
