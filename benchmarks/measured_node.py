@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
@@ -34,6 +36,19 @@ def exit_status(measure: Callable[[], int]) -> int:
     except CaseFailed as error:
         print(f'NOT MEASURED: {error}', file=sys.stderr)
         return 1
+
+
+def as_json(report: Any) -> str:
+    """JSON text of a report; figures that there are not become null, which JSON knows, not NaN."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: known(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [known(one) for one in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(known(report), indent=1, allow_nan=False) + '\n'
 
 
 def environment_on(domain: int, *, processes: int = 3, transport: bool = True) -> dict[str, str]:

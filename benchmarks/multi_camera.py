@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
-from measured_node import MeasuredNode, environment_on, exit_status  # noqa: E402
+from measured_node import MeasuredNode, as_json, environment_on, exit_status  # noqa: E402
 from multi_camera_figures import ALL_WELL, CALM, Move, Stretch, move, row, seen_in  # noqa: E402
 from publish_to_result import bare_inference_ms, machine  # noqa: E402
 
@@ -89,7 +89,7 @@ def main() -> int:
             'memory': memory,
             'verdicts': verdicts,
         }
-        arguments.out.write_text(json.dumps(report, indent=1) + '\n')
+        arguments.out.write_text(as_json(report))
     return int(any(line.startswith('MISSED') for line in verdicts))
 
 

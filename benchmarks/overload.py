@@ -10,7 +10,6 @@ newest-frame policy does not keep the age under twice the time of the network.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 import tempfile
@@ -22,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
-from measured_node import CaseFailed, MeasuredNode, environment_on, exit_status  # noqa: E402
+from measured_node import CaseFailed, MeasuredNode, as_json, environment_on, exit_status  # noqa: E402
 from publish_to_result import bare_inference_ms, machine  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
@@ -74,7 +73,7 @@ def main() -> int:
             'bare_network_ms': bare_ms,
             'rows': rows,
         }
-        arguments.out.write_text(json.dumps(report, indent=1) + '\n')
+        arguments.out.write_text(as_json(report))
     return int(not good)
 
 

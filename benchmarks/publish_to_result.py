@@ -19,7 +19,6 @@ the bare network, alone, with the same threads.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shlex
@@ -37,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
-from measured_node import CaseFailed, MeasuredNode, environment_on, sourced  # noqa: E402
+from measured_node import CaseFailed, MeasuredNode, as_json, environment_on, sourced  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
 
@@ -109,7 +108,7 @@ def main() -> None:
     print(table(rows), stages_table(rows), sep='\n')
     if arguments.out:
         content = {**report(rows, bare_ms, arguments), 'not_measured': failed}
-        arguments.out.write_text(json.dumps(content, indent=1) + '\n')
+        arguments.out.write_text(as_json(content))
     if failed:
         sys.exit(1)
 

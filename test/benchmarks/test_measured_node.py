@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -87,3 +88,13 @@ def test_what_a_probe_tells_is_its_last_line(measured_node, tmp_path):
     with measured_node.MeasuredNode('sleep 60', dict(os.environ)) as node:
         told = node.told(node.probe('receive', script=str(tmp_path / 'probe.py')))
     assert told == {'arrivals': {'7': 9}}
+
+
+def test_figures_that_there_are_not_are_null(measured_node):
+    """`NaN` is no JSON: other readers than Python's refuse the whole file."""
+    as_json = measured_node.as_json
+    assert json.loads(as_json({})) == {}
+    report = {'rows': [{'p50_ms': float('nan'), 'lost': 3}, (float('inf'), 1.5)], 'case': 'all'}
+    text = as_json(report)
+    assert json.loads(text) == {'rows': [{'p50_ms': None, 'lost': 3}, [None, 1.5]], 'case': 'all'}
+    assert 'NaN' not in text
