@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,3 +20,20 @@ if '/trt_perception' in os.environ.get('AMENT_PREFIX_PATH', ''):
 # The time that an example takes is no property of the code on a machine that does other work.
 settings.register_profile('no deadline', deadline=None)
 settings.load_profile('no deadline')
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """A stand-in for CUDA; at the end nothing may be left in it."""
+    from stand_in_driver import StandInDriver
+    from trt_perception.runtime import device_network
+
+    driver = StandInDriver()
+    abandoned = []
+    monkeypatch.setattr(device_network, 'abandon', abandoned.append)
+    yield driver
+    assert not any(device.closed for device in abandoned)
+    abandoned.clear()
+    gc.collect()
+    left = driver.left()
+    assert not any(left.values()), left

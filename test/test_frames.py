@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from trt_perception.frames import COMPRESSED, Frame
 
@@ -22,3 +23,16 @@ def test_wraps_file_bytes():
     frame = Frame.from_file_bytes(b'\xff\xd8\xff')
     assert frame.encoding == COMPRESSED
     assert frame.data.tolist() == [255, 216, 255]
+
+
+@pytest.mark.parametrize('compressed', [False, True])
+def test_a_message_is_wrapped_without_a_copy(compressed):
+    header = SimpleNamespace(stamp=SimpleNamespace(sec=3, nanosec=7), frame_id='left')
+    fields = {'height': 2, 'width': 3, 'step': 4, 'encoding': 'mono8', 'is_bigendian': 1}
+    message = SimpleNamespace(header=header, **({} if compressed else fields))
+    data = np.arange(8, dtype=np.uint8)
+    frame = Frame.from_message(message, data, compressed=compressed)
+    assert frame.data is data
+    assert (frame.stamp_ns, frame.frame_id) == (3_000_000_007, 'left')
+    shape = (frame.height, frame.width, frame.step, frame.encoding, frame.big_endian)
+    assert shape == ((0, 0, 0, COMPRESSED, False) if compressed else (2, 3, 4, 'mono8', True))

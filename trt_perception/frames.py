@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,3 +47,27 @@ class Frame:
         """Wrap the bytes of a JPEG or PNG file."""
         flat = np.frombuffer(data, np.uint8)
         return cls(flat, 0, 0, 0, COMPRESSED, False, stamp_ns, frame_id)
+
+    @classmethod
+    def from_message(cls, message: Any, data: NDArray[np.uint8], *, compressed: bool) -> Frame:
+        """Wrap what an image message holds.
+
+        Args:
+            message: with the fields of sensor_msgs/Image or sensor_msgs/CompressedImage.
+            data: uint8 [bytes], its data.
+            compressed: which of the two it is.
+        """
+        header = message.header
+        stamp_ns = int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+        if compressed:
+            return cls(data, 0, 0, 0, COMPRESSED, False, stamp_ns, header.frame_id)
+        return cls(
+            data,
+            message.height,
+            message.width,
+            message.step,
+            message.encoding,
+            bool(message.is_bigendian),
+            stamp_ns,
+            header.frame_id,
+        )

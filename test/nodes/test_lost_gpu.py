@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from types import SimpleNamespace
 
@@ -16,7 +15,6 @@ from networks import write_detector
 from nodes.graph import Camera, bgr_image
 from nodes.scenes import scene
 from on_stand_in import CpuStages, network_on
-from stand_in_driver import StandInDriver
 from trt_perception.model_spec import load_model_spec
 from trt_perception.nodes.camera_input import CameraInput, Outputs
 from trt_perception.nodes.frame_subscription import FrameSubscription
@@ -26,7 +24,6 @@ from trt_perception.pipeline.making import make_pipeline
 from trt_perception.pipeline.perception import GpuUse
 from trt_perception.pipeline.statistics import PipelineStatistics
 from trt_perception.pipeline.tracked import TrackedCameras
-from trt_perception.runtime import device_network
 from trt_perception.runtime.selection import BackendChoice
 
 TOPIC = '/lost/image'
@@ -39,17 +36,6 @@ class Counted(Outputs):
     def publish(self, perceived, header):
         self.results += 1
         return {}
-
-
-@pytest.fixture
-def driver(monkeypatch):
-    driver = StandInDriver()
-    abandoned = []
-    monkeypatch.setattr(device_network, 'abandon', abandoned.append)
-    yield driver
-    abandoned.clear()
-    gc.collect()
-    assert not any(driver.left().values()), driver.left()
 
 
 @pytest.fixture

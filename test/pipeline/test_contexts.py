@@ -23,7 +23,6 @@ from trt_perception.pipeline.contexts import ContextsPipeline
 from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.making import make_pipeline
 from trt_perception.pipeline.perception import GpuUse
-from trt_perception.runtime import device_network
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.selection import BackendChoice
 from trt_perception.runtime.shared_network import SharedNetwork, contexts_wanted
@@ -31,18 +30,6 @@ from trt_perception.runtime.shared_network import SharedNetwork, contexts_wanted
 CHOICE = BackendChoice('stand-in', 'a test')
 CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
 CAMERAS = 4
-
-
-@pytest.fixture
-def driver(monkeypatch):
-    driver = StandInDriver()
-    abandoned = []
-    monkeypatch.setattr(device_network, 'abandon', abandoned.append)
-    yield driver
-    abandoned.clear()
-    gc.collect()
-    left = driver.left()
-    assert not any(left.values()), left
 
 
 @pytest.fixture

@@ -27,26 +27,12 @@ from trt_perception.palette import class_colors
 from trt_perception.pipeline.device_perception import MOST_RESULTS, DevicePipeline
 from trt_perception.pipeline.perception import open_pipeline
 from trt_perception.results import Detections
-from trt_perception.runtime import device_network
 from trt_perception.runtime.selection import BackendChoice
 from trt_perception.sources.opening import open_source
 
 CHOICE = BackendChoice('stand-in', 'a test')
 STREET = Path(__file__).resolve().parents[2] / 'config' / 'models' / 'street_detect.yaml'
 CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
-
-
-@pytest.fixture
-def driver(monkeypatch):
-    driver = StandInDriver()
-    abandoned = []
-    monkeypatch.setattr(device_network, 'abandon', abandoned.append)
-    yield driver
-    assert not any(device.closed for device in abandoned)
-    abandoned.clear()
-    gc.collect()
-    left = driver.left()
-    assert not any(left.values()), left
 
 
 @pytest.fixture

@@ -1,34 +1,19 @@
 """A network on the GPU whose frames are prepared on the CPU, when the GPU is lost."""
 
-import gc
-
 import numpy as np
 import pytest
 
 from networks import write_detector
 from on_stand_in import network_on
-from stand_in_driver import StandInDriver
 from trt_perception.errors import DeviceLostError, InferenceError, ModelFileError
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
 from trt_perception.pipeline.host_frames import HostFramesPipeline
-from trt_perception.runtime import device_network
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 from trt_perception.runtime.selection import BackendChoice
 
 CHOICE = BackendChoice('stand-in', 'a test')
 GREY = Frame.from_bgr(np.full((48, 64, 3), 90, np.uint8))
-
-
-@pytest.fixture
-def driver(monkeypatch):
-    driver = StandInDriver()
-    abandoned = []
-    monkeypatch.setattr(device_network, 'abandon', abandoned.append)
-    yield driver
-    abandoned.clear()
-    gc.collect()
-    assert not any(driver.left().values()), driver.left()
 
 
 @pytest.fixture

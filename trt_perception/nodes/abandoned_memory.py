@@ -45,20 +45,16 @@ def abandoned_bytes(folder: Path = SHARED_MEMORY) -> int:
 
 
 def _old_locks(folder: Path) -> list[Path]:
+    """This user's lock files of segments that are not young."""
     newest_s = time.time() - YOUNG_S
-    return [lock for lock, made_s in _locks(folder, _LOCK).items() if made_s < newest_s]
-
-
-def _locks(folder: Path, names: re.Pattern[str]) -> dict[Path, float]:
-    """This user's lock files, and when they were made."""
-    found = {}
+    found = []
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if names.fullmatch(entry.name):
+            if _LOCK.fullmatch(entry.name):
                 with contextlib.suppress(OSError):
                     facts = entry.stat(follow_symlinks=False)
-                    if facts.st_uid == os.geteuid():
-                        found[Path(entry.path)] = facts.st_mtime
+                    if facts.st_uid == os.geteuid() and facts.st_mtime < newest_s:
+                        found.append(Path(entry.path))
     return found
 
 

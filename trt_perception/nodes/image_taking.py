@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from trt_perception.errors import FrameError, MissingDependencyError
-from trt_perception.frames import COMPRESSED, Frame
+from trt_perception.frames import Frame
 from trt_perception.nodes.byte_take import NO_NUMBER, ByteTake, Info, Memory
 from trt_perception.nodes.serialised_images import SerialisedImage, read_image
 
@@ -169,22 +169,9 @@ def implausible(info: Info, example: Mapping[str, Any]) -> str:
 
 def frame_and_header(message: Image | CompressedImage) -> tuple[Frame, Header]:
     """The frame looks at the message's own data."""
-    header, data = message.header, np.frombuffer(message.data, np.uint8)
-    stamp_ns = int(header.stamp.sec) * _NS + int(header.stamp.nanosec)
-    if isinstance(message, CompressedImage):
-        frame = Frame(data, 0, 0, 0, COMPRESSED, stamp_ns=stamp_ns, frame_id=header.frame_id)
-        return frame, header
-    frame = Frame(
-        data,
-        message.height,
-        message.width,
-        message.step,
-        message.encoding,
-        bool(message.is_bigendian),
-        stamp_ns,
-        header.frame_id,
-    )
-    return frame, header
+    data = np.frombuffer(message.data, np.uint8)
+    compressed = isinstance(message, CompressedImage)
+    return Frame.from_message(message, data, compressed=compressed), message.header
 
 
 def _frame_and_header(image: SerialisedImage) -> tuple[Frame, Header]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from trt_perception.closing import Closing
 from trt_perception.errors import MissingDependencyError, SourceError
-from trt_perception.frames import COMPRESSED, Frame
+from trt_perception.frames import Frame
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
@@ -136,21 +136,8 @@ class ImageBag(Closing):
         except Exception as error:
             log.warning('%s: a message of %s cannot be read: %s', self.path, image.topic, error)
             return None
-        header = message.header
-        stamp_ns = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
         data = np.asarray(message.data, np.uint8)
-        if image.type_name == JPEG_OR_PNG:
-            return Frame(data, 0, 0, 0, COMPRESSED, False, stamp_ns, header.frame_id)
-        return Frame(
-            data,
-            message.height,
-            message.width,
-            message.step,
-            message.encoding,
-            bool(message.is_bigendian),
-            stamp_ns,
-            header.frame_id,
-        )
+        return Frame.from_message(message, data, compressed=image.type_name == JPEG_OR_PNG)
 
     def close(self) -> None:
         """Close the bag. A second call does nothing."""
