@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,7 +153,7 @@ def measure(arguments: argparse.Namespace, logs: Path) -> dict[str, Any]:
             for p in phases
         ],
         'events': event_rows(outcomes),
-        'memory': memory_rows(graph, phases),
+        'memory': memory_rows(graph, probe.heap_mb, phases),
         'crashes': [crash._asdict() for crash in graph.crashes],
         'logs_with_traceback': tracebacks,
         'abandoned_shared_memory_mb': {
@@ -190,7 +190,9 @@ def event_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return rows
 
 
-def memory_rows(graph: Graph, phases: Sequence[Phase]) -> list[dict[str, Any]]:
+def memory_rows(
+    graph: Graph, heaps_mb: Mapping[str, Sequence[tuple[float, float]]], phases: Sequence[Phase]
+) -> list[dict[str, Any]]:
     """A row for each phase and process that lived long enough for a line."""
     rows = []
     for phase in phases:
@@ -198,8 +200,23 @@ def memory_rows(graph: Graph, phases: Sequence[Phase]) -> list[dict[str, Any]]:
             within = [s for s in samples if phase.begin_s <= s.time_s <= phase.end_s]
             within = within[len(within) // 4 :]
             if len(within) >= 10:
-                rows.append({'phase': phase.name, 'process': f'{name} ({start})', **growth(within)})
+                first, last = within[0].time_s, within[-1].time_s
+                heap = [(s, mb) for s, mb in heaps_mb.get(name, ()) if first <= s <= last]
+                rows.append(
+                    {
+                        'phase': phase.name,
+                        'process': f'{name} ({start})',
+                        **growth(within),
+                        'heap MB/h': round(slope_with_error(*_hours(heap))[0], 1) if heap else '',
+                    }
+                )
     return rows
+
+
+def _hours(seconds: Sequence[tuple[float, float]]) -> tuple[Any, Any]:
+    """Times in hours, and the values."""
+    columns = np.array(seconds)
+    return columns[:, 0] / 3600, columns[:, 1]
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, Any]:
@@ -266,7 +283,8 @@ def markdown(report: dict[str, Any]) -> str:
         f'- processor seconds of the new process until then: {kills}',
         '',
         'Memory of each process in the last three quarters of a phase. Private memory is what is',
-        f'shared with nobody. A slope is judged where it goes over {LINE_MINUTES} minutes or more:',
+        'shared with nobody, heap what the code asked for and did not free. A slope of private',
+        f'memory is judged where it goes over {LINE_MINUTES} minutes or more:',
         '',
         table(report['memory']),
         '',

@@ -8,11 +8,13 @@ import struct
 import threading
 import time
 from array import array
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
@@ -83,11 +85,13 @@ class Probe:
 
     Attributes:
         clock: None while the nodes have the system's time.
+        heap_mb: by node: when it told in /diagnostics what its heap holds, and how much.
     """
 
     def __init__(self) -> None:
         rclpy.init()
         self.clock: SimulatedClock | None = None
+        self.heap_mb: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self._node = rclpy.create_node('endurance')
         self._arrivals = {name: array('d') for name in STREAMS}
         self._fresh: dict[str, float] = {}
@@ -95,6 +99,9 @@ class Probe:
         for name, (topic, kind) in STREAMS.items():
             take = self._taker(name)
             self._node.create_subscription(kind, topic, take, QoSProfile(depth=5), raw=True)
+        self._node.create_subscription(
+            DiagnosticArray, '/diagnostics', self._heard, QoSProfile(depth=10)
+        )
         self._clients = {
             (name, service): self._node.create_client(kind, f'{name}/{service}')
             for name, (service, kind) in itertools.product(_NODES, SERVICES.items())
@@ -173,6 +180,14 @@ class Probe:
                 self._fresh.setdefault(name, now)
 
         return take
+
+    def _heard(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            name = status.name.partition(':')[0].rpartition('/')[2]
+            for value in status.values:
+                if value.key == 'heap in use':
+                    mib = float(value.value.removesuffix(' MiB'))
+                    self.heap_mb[name].append((time.monotonic(), mib * 2**20 / 1e6))
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):

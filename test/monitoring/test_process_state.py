@@ -37,7 +37,9 @@ def test_an_open_file_shows(tmp_path):
 def test_another_process_and_its_end():
     child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)
     source = ProcessSource(child.pid)
-    assert source.read().threads == 1
+    state = source.read()
+    assert state.threads == 1
+    assert state.heap_bytes == 0, 'only of this process can the heap be known'
     child.communicate(b'\n')
     with pytest.raises(psutil.NoSuchProcess):
         source.read()

@@ -11,7 +11,11 @@ import weakref
 
 import pytest
 
-from trt_perception.nodes.memory import give_freed_memory_back, keep_freed_memory
+from trt_perception.nodes.memory import (
+    give_freed_memory_back,
+    keep_freed_memory,
+    return_free_pages,
+)
 
 FAULTS = (
     'import os, resource, sys\n'
@@ -41,6 +45,23 @@ PAGES = (
 )
 
 
+FRAGMENTS = (
+    'from trt_perception.nodes.memory import keep_freed_memory, return_free_pages\n'
+    'import resource\n'
+    'keep_freed_memory()\n'
+    'mib = lambda: int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20\n'
+    'before = mib()\n'
+    'images, small = [], []\n'
+    'for _ in range(200):\n'
+    '    images.append(bytearray(b"x") * 500_000); small.append(bytearray(b"y") * 2_000)\n'
+    'images.clear()\n'
+    'print(mib() - before)\n'
+    'assert return_free_pages()\n'
+    'print(mib() - before)\n'
+    'assert all(block == bytearray(b"y") * 2_000 for block in small)\n'
+)
+
+
 def page_faults(which: str, **variables: str) -> int:
     """How many pages a process had to ask for, for 20 blocks of 32 MiB one after the other."""
     done = subprocess.run(
@@ -62,6 +83,7 @@ def test_without_the_functions_of_glibc_nothing_is_done(monkeypatch):
     monkeypatch.setattr(ctypes, 'CDLL', lambda name: object())
     assert not keep_freed_memory({})
     assert not give_freed_memory_back()
+    assert not return_free_pages()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has these thresholds')
@@ -72,10 +94,11 @@ def test_memory_that_was_freed_is_used_again():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has these thresholds')
-def test_memory_of_a_network_that_has_gone_is_given_back():
-    """100 MB in blocks as networks take them, by a thread that ends; some small ones stay."""
+@pytest.mark.parametrize('script', [PAGES, FRAGMENTS], ids=['network', 'images'])
+def test_memory_that_is_free_between_blocks_in_use_is_given_back(script):
+    """100 MB as a network takes them in a thread that ends, or as images; small blocks stay."""
     done = subprocess.run(
-        [sys.executable, '-c', PAGES],
+        [sys.executable, '-c', script],
         capture_output=True,
         text=True,
         env={'PYTHONPATH': ':'.join(sys.path)},

@@ -91,7 +91,7 @@ def test_the_figures_of_one_camera_come_in_basic_units(metrics):
     ours = report('perception', {'replaced': 7}, [Condition(WARN, 'odd')])
     machine = Machine(
         GpuState('a GPU', utilisation=0.5, temperature_c=61.0),
-        ProcessState(1.25, 1000, 14, 40, 0.6),
+        ProcessState(1.25, 1000, 14, 40, 0.6, 600),
     )
     metrics.tell(Told('/robot/detect', engine, [ours], machine))
     found = asked(port)
@@ -105,6 +105,7 @@ def test_the_figures_of_one_camera_come_in_basic_units(metrics):
     assert found['result_age_seconds', node, ''] == 0.04
     assert found['gpu_temperature_celsius', node] == 61.0
     assert found['process_cpu_cores', node] == 1.25
+    assert found['process_heap_bytes', node] == 600
     assert ('gpu_power_watts', node) not in found
 
 

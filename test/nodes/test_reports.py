@@ -87,7 +87,7 @@ def test_what_the_machine_says_is_told_with_its_units():
     mib = 1 << 20
     machine = Machine(
         GpuState('a GPU', 0.37, 1024 * mib, 8192 * mib, 61.2, 44.94, 115.0),
-        ProcessState(1.25, 210 * mib, 14, 40, 0.61),
+        ProcessState(1.25, 210 * mib, 14, 40, 0.61, 90 * mib + mib // 2),
     )
     assert machine_values(machine) == {
         'CPU': '125% of a core',
@@ -95,12 +95,17 @@ def test_what_the_machine_says_is_told_with_its_units():
         'RSS': '210 MiB',
         'threads': '14',
         'open files': '40',
+        'heap in use': '90.5 MiB',
         'GPU': 'a GPU',
         'GPU utilisation': '37%',
         'GPU memory': '1024 of 8192 MiB',
         'GPU temperature': '61 °C',
         'GPU power': '44.9 of 115 W',
     }
+
+
+def test_a_heap_that_is_not_known_is_left_out():
+    assert 'heap in use' not in machine_values(Machine(None, ProcessState(1.25, 1, 14, 40, 0.61)))
 
 
 def test_every_report_is_a_status_of_its_own():

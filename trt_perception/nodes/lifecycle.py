@@ -22,7 +22,7 @@ from trt_perception.monitoring.machine_watch import MachineWatch
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.common_parameters import Parameters
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
-from trt_perception.nodes.memory import give_freed_memory_back
+from trt_perception.nodes.memory import give_freed_memory_back, return_free_pages
 from trt_perception.nodes.metrics import Metrics, Told
 from trt_perception.nodes.parameters import DeclaredParameters
 from trt_perception.nodes.reports import (
@@ -37,6 +37,9 @@ from trt_perception.nodes.reports import (
 from trt_perception.pipeline.statistics import PipelineStatistics
 
 REPORT_PERIOD_S = 1.0
+
+_FREE_PAGES_PERIOD_S = 60.0
+"""A return takes milliseconds, and the next frames have to ask for their pages again."""
 
 _FRAMES_FLOW_S = 0.5
 """Seconds since the last frame was done within which a next one is expected."""
@@ -112,6 +115,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         self._report_waits = False
         self._now_report = self.create_guard_condition(self.report)
         self.create_timer(REPORT_PERIOD_S, self._report_soon, clock=self._steady)
+        self.create_timer(_FREE_PAGES_PERIOD_S, return_free_pages, clock=self._steady)
         self._start_timer = self.create_timer(0.0, self._start, clock=self._steady)
 
     # What a node fills in

@@ -42,6 +42,18 @@ def give_freed_memory_back() -> bool:
         Whether the C library could be asked to.
     """
     gc.collect()
+    return return_free_pages()
+
+
+def return_free_pages() -> bool:
+    """Return the pages that lie free between blocks in use to the system.
+
+    Thresholds that keep an image's memory keep also what several threads needed once at the same
+    moment, so that a process grows for hours though it uses no more. To be called once in a while.
+
+    Returns:
+        Whether the C library could be asked to.
+    """
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):

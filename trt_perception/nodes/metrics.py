@@ -147,6 +147,7 @@ def _machine(told: Told) -> Iterator[Any]:
         figures += [
             ('process_cpu_cores', 'Processor cores that the node takes.', process.cpu),
             ('process_resident_bytes', 'Resident memory.', process.rss_bytes),
+            ('process_heap_bytes', 'Memory asked for and not freed.', process.heap_bytes or None),
             ('process_threads', 'Threads.', process.threads),
             ('process_open_files', 'Open files, sockets, pipes.', process.handles),
             ('machine_cpu_ratio', 'Share of all cores that is busy.', process.machine_cpu),

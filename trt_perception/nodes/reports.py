@@ -178,13 +178,16 @@ def machine_values(machine: Machine) -> dict[str, str]:
 
 
 def _process_values(process: ProcessState) -> dict[str, str]:
-    return {
+    values = {
         'CPU': f'{process.cpu:.0%} of a core',
         'CPU of the machine': f'{process.machine_cpu:.0%}',
         'RSS': f'{process.rss_bytes / _MIB:.0f} MiB',
         'threads': str(process.threads),
         'open files': str(process.handles),
     }
+    if process.heap_bytes:
+        values['heap in use'] = f'{process.heap_bytes / _MIB:.1f} MiB'
+    return values
 
 
 def _gpu_values(gpu: GpuState) -> dict[str, str]:
