@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import Header
@@ -28,7 +28,12 @@ from trt_perception.nodes.camera_input import (
 from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.lifecycle import PerceptionNode
-from trt_perception.nodes.messages import label_info_message, label_threshold, vision_info_message
+from trt_perception.nodes.messages import (
+    LATCHED,
+    label_info_message,
+    label_threshold,
+    vision_info_message,
+)
 from trt_perception.nodes.model_opening import ModelOpening
 from trt_perception.nodes.perception_loop import PerceptionLoop
 from trt_perception.nodes.reports import Engine, Report, engine_of, stats_message
@@ -39,8 +44,6 @@ from trt_perception.tracking.assignment import require_solver
 
 RESULTS = QoSProfile(depth=5)
 """Reliable. So many results wait for a subscriber that is slow for a moment."""
-
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 Parameters = TypeVar('Parameters', bound=InferenceParameters)
 Number = TypeVar('Number', int, float)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import (
@@ -28,6 +29,9 @@ from trt_perception.msg import Embeddings
 from trt_perception.nodes.reports import Engine
 from trt_perception.results import Classification as ClassificationResult
 from trt_perception.results import DecodeSettings, Detections
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""Of what holds for all results, such as LabelInfo: who subscribes later gets it as well."""
 
 _CHANNELS = {'mono8': 1, 'mono16': 1, 'rgb8': 3, 'bgr8': 3}
 

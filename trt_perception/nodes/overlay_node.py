@@ -24,9 +24,8 @@ from trt_perception.msg import KeyPoints2DArray
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.health import Condition
 from trt_perception.nodes.image_conversion import readable
-from trt_perception.nodes.inference_node import LATCHED
 from trt_perception.nodes.lifecycle import PerceptionNode
-from trt_perception.nodes.messages import image_message
+from trt_perception.nodes.messages import LATCHED, image_message
 from trt_perception.nodes.overlay_inputs import color_chooser
 from trt_perception.nodes.overlay_objects import class_names
 from trt_perception.nodes.overlay_parameters import OverlayParameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -16,8 +17,10 @@ from trt_perception.monitoring.process_state import ProcessState
 from trt_perception.msg import PipelineStats, StageLatency
 from trt_perception.nodes.health import OK, Condition
 from trt_perception.nodes.thresholds import worst
-from trt_perception.pipeline.perception import PerceptionPipeline
 from trt_perception.pipeline.statistics import Snapshot
+
+if TYPE_CHECKING:  # cameras and overlays report, too, and load no network
+    from trt_perception.pipeline.perception import PerceptionPipeline
 
 FAILURES = frozenset((*FrameError.CAUSES, 'inference', 'model_output', 'internal'))
 """Causes of drops which mean that a frame could not be used; the others were choices."""
