@@ -24,7 +24,8 @@ from trt_perception.errors import (
 from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
 from trt_perception.palette import class_colors
-from trt_perception.pipeline.device_perception import MOST_RESULTS, DevicePipeline
+from trt_perception.pipeline.device_perception import DevicePipeline
+from trt_perception.pipeline.device_resources import MOST_RESULTS
 from trt_perception.pipeline.perception import open_pipeline
 from trt_perception.results import Detections
 from trt_perception.runtime.selection import BackendChoice

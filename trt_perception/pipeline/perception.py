@@ -171,15 +171,22 @@ class PerceptionPipeline:
         if not frames:
             return []
         watch = Stopwatch()
-        images = [self._readable(frame) for frame in frames]
+        images = [self._readable_or_why_not(frame) for frame in frames]
         watch.lap('convert')
         usable = [image for image in images if not isinstance(image, FrameError)]
         seen = iter(self._look_each(usable, watch) if usable else ())
         return [i if isinstance(i, FrameError) else next(seen) for i in images]
 
+    def _readable_or_why_not(self, frame: Frame) -> Any:
+        try:
+            return self._readable(frame)
+        except FrameError as error:
+            error.forget_frames()
+            return error
+
     def _readable(self, frame: Frame) -> Any:
-        """What `_look` takes of a frame; or why it cannot be used."""
-        return _converted(frame)
+        """What `_look` takes of a frame. Raises FrameError if it cannot be used."""
+        return to_bgr(frame)
 
     def _look_each(
         self, images: Sequence[Any], watch: Stopwatch
@@ -258,14 +265,6 @@ def default_settings(spec: ModelSpec) -> DecodeSettings:
     """What a model is decoded with unless somebody wants something else."""
     limits = spec.thresholds
     return DecodeSettings(limits.score, limits.iou, limits.max_detections)
-
-
-def _converted(frame: Frame) -> NDArray[np.uint8] | FrameError:
-    try:
-        return to_bgr(frame)
-    except FrameError as error:
-        error.forget_frames()
-        return error
 
 
 def open_pipeline(
