@@ -8,7 +8,7 @@ from trt_perception.errors import BackendUnavailableError, ParameterError
 from trt_perception.gpu.cuda_driver import PYCUDA_REMEDY
 from trt_perception.runtime.gpu_probes import Gpu, ProbeFailed, cuda_gpus
 from trt_perception.runtime.onnxruntime_library import execution_providers
-from trt_perception.runtime.tensorrt_flavour import find_flavour
+from trt_perception.runtime.tensorrt_flavour import find_flavour, modules_of
 
 ENGINE_BACKENDS = ('tensorrt', 'tensorrt-rtx')
 """Those that run engines, which have to be built; named as TensorRT's flavours."""
@@ -46,12 +46,17 @@ def obstacles(backend: str) -> tuple[str, ...]:
 
 
 def engine_obstacles(backend: str, gpus: list[Gpu]) -> tuple[str, ...]:
-    """What one of `ENGINE_BACKENDS` lacks on a machine with these GPUs."""
+    """What one of `ENGINE_BACKENDS` lacks on a machine with these GPUs.
+
+    Without a GPU a TensorRT that is installed is not started, so that nothing is said of its
+    version: that takes as long as to load a small network, at each start of a node.
+    """
     lacks = []
-    try:
-        find_flavour(backend)
-    except BackendUnavailableError as error:
-        lacks.append(str(error))
+    if gpus or not any(map(is_installed, modules_of(backend))):
+        try:
+            find_flavour(backend)
+        except BackendUnavailableError as error:
+            lacks.append(str(error))
     lacks += gpu_obstacles(backend, gpus)
     if not is_installed('pycuda'):
         lacks.append(PYCUDA_REMEDY)

@@ -83,6 +83,11 @@ class Flavour:
         return f'{_SUPPORT[self.name].title} {self.version}'
 
 
+def modules_of(name: str) -> tuple[str, ...]:
+    """The names under which a flavour may be imported, in the order in which they are tried."""
+    return _SUPPORT[name].modules
+
+
 def find_flavour(requested: str = 'auto') -> Flavour:
     """The requested TensorRT, or for 'auto' the first in `FLAVOURS` that can be used.
 
