@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from trt_perception.errors import ModelFileError
+from trt_perception.protobuf_message import DamagedMessageError, Message
 from trt_perception.tensor_spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -89,7 +91,11 @@ def read_onnx(path: Path) -> OnnxFile:
         ModelFileError: missing, unreadable, too large, truncated, not ONNX, or without inputs or
             outputs.
     """
-    return _describe(path, parse_model(path))
+    data = read_model(path)
+    try:
+        return _describe(path, Message(memoryview(data)))
+    except DamagedMessageError as error:
+        raise _damaged(path, data) from error
 
 
 def read_model(path: Path) -> bytes:
@@ -118,7 +124,7 @@ def parse_model(path: Path) -> onnx.ModelProto:
     Raises:
         ModelFileError: the file is missing, too large or damaged.
     """
-    # Here, since cameras and overlays read no ONNX file: it takes a tenth of a node's start.
+    # Here, since a node needs it for nothing but building an engine: see `protobuf_message`.
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -126,25 +132,64 @@ def parse_model(path: Path) -> onnx.ModelProto:
     try:
         return onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
-        raise ModelFileError(
-            f'{path}: not an ONNX file, or truncated ({len(data)} bytes). Export it again'
-        ) from error
+        raise _damaged(path, data) from error
 
 
-def _describe(path: Path, model: onnx.ModelProto) -> OnnxFile:
-    graph = model.graph
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = tuple(_tensor(value) for value in graph.input if value.name not in weights)
-    outputs = tuple(_tensor(value) for value in graph.output)
-    if not inputs or not outputs or not graph.node:
+def _damaged(path: Path, data: bytes) -> ModelFileError:
+    return ModelFileError(
+        f'{path}: not an ONNX file, or truncated ({len(data)} bytes). Export it again'
+    )
+
+
+# Numbers of the fields in onnx.proto. They never change: files would become unreadable.
+_GRAPH, _OPSETS, _METADATA = 7, 8, 14  # of the model
+_NODES, _INITIALIZERS, _INPUTS, _OUTPUTS = 1, 5, 11, 12  # of the graph
+_DIMENSION_VALUE = 1
+
+_DTYPES: Mapping[int, Any] = {
+    0: np.void,
+    1: np.float32,
+    2: np.uint8,
+    3: np.int8,
+    4: np.uint16,
+    5: np.int16,
+    6: np.int32,
+    7: np.int64,
+    8: np.object_,
+    9: np.bool_,
+    10: np.float16,
+    11: np.float64,
+    12: np.uint32,
+    13: np.uint64,
+    14: np.complex64,
+    15: np.complex128,
+}
+"""By the number of the type in onnx.proto. Further ones are types of a library of their own."""
+
+
+class _Node(NamedTuple):
+    kind: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+def _describe(path: Path, model: Message) -> OnnxFile:
+    graph = model.message(_GRAPH)
+    weights = {tensor.text(8) for tensor in graph.messages(_INITIALIZERS)}
+    inputs = tuple(v for v in map(_tensor, graph.messages(_INPUTS)) if v.name not in weights)
+    outputs = tuple(map(_tensor, graph.messages(_OUTPUTS)))
+    nodes = [_Node(n.text(4), n.texts(1), n.texts(2)) for n in graph.messages(_NODES)]
+    if not inputs or not outputs or not nodes:
         raise ModelFileError(
-            f'{path}: the graph has {len(inputs)} inputs, {len(graph.node)} nodes and '
+            f'{path}: the graph has {len(inputs)} inputs, {len(nodes)} nodes and '
             f'{len(outputs)} outputs; each must be at least 1. The file is truncated or no network'
         )
-    opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    kinds = frozenset(node.op_type for node in graph.node)
-    return OnnxFile(path, opset, inputs, outputs, metadata, _operators(graph), kinds)
+    opsets = model.messages(_OPSETS)
+    opset = max((entry.number(2) for entry in opsets if not entry.text(1)), default=0)
+    metadata = {entry.text(1): entry.text(2) for entry in model.messages(_METADATA)}
+    operators = _operators(nodes, [output.name for output in outputs])
+    kinds = frozenset(node.kind for node in nodes)
+    return OnnxFile(path, opset, inputs, outputs, metadata, operators, kinds)
 
 
 _MOVING = frozenset(
@@ -154,37 +199,45 @@ _MOVING = frozenset(
 """Operators that leave the values of their first input as they are."""
 
 
-def _operators(graph: onnx.GraphProto) -> dict[str, str]:
+def _operators(nodes: Sequence[_Node], outputs: Sequence[str]) -> dict[str, str]:
     """The type of the operator behind each output, where there is one."""
-    makers = {name: node for node in graph.node for name in node.output}
+    makers = {name: node for node in nodes for name in node.outputs}
     found = {}
-    for output in graph.output:
-        pending, seen, kinds = [output.name], set(), set()
+    for output in outputs:
+        pending, seen, kinds = [output], set(), set()
         while pending:
             node = makers.get(pending.pop())
             if node is None or id(node) in seen:
                 continue
             seen.add(id(node))
-            if node.op_type in _MOVING:
-                pending.append(node.input[0])
-            elif node.op_type == 'Concat':
-                pending.extend(node.input)
+            if node.kind in _MOVING:
+                pending.append(node.inputs[0])
+            elif node.kind == 'Concat':
+                pending.extend(node.inputs)
             else:
-                kinds.add(node.op_type)
+                kinds.add(node.kind)
         if len(kinds) == 1:
-            found[output.name] = kinds.pop()
+            found[output] = kinds.pop()
     return found
 
 
-def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
+def _tensor(value: Message) -> TensorSpec:
+    tensor = value.message(2).message(1)
+    dimensions = tensor.message(2).messages(1)
+    extents = (
+        d.number(_DIMENSION_VALUE) if d.has_number(_DIMENSION_VALUE) else -1 for d in dimensions
+    )
+    return TensorSpec(value.text(1), _dtype(tensor.number(1)), tuple(extents))
+
+
+def _dtype(number: int) -> np.dtype[Any]:
+    if number in _DTYPES:
+        known: np.dtype[Any] = np.dtype(_DTYPES[number])
+        return known
     from onnx import helper
 
-    tensor = value.type.tensor_type
-    extents = (d.dim_value if d.HasField('dim_value') else -1 for d in tensor.shape.dim)
-    dtype: np.dtype[Any] = np.dtype(np.void)
-    if tensor.elem_type:
-        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return TensorSpec(value.name, dtype, tuple(extents))
+    named: np.dtype[Any] = helper.tensor_dtype_to_np_dtype(number)
+    return named
 
 
 def literal(text: str) -> Any:
