@@ -89,6 +89,15 @@ def write_detector(
     return file
 
 
+def write_car_and_dog(folder: Path) -> Path:
+    """A detector that always finds two objects in its input of 64x48; returns its YAML file.
+
+    A car around (32, 24), 16x8, score 0.9; a dog around (8, 8), 4x4, score 0.5.
+    """
+    boxes = [(32, 24, 16, 8), (8, 8, 4, 4)]
+    return write_detector(folder, boxes, [[0.9, 0.1], [0.0, 0.5]], ('car', 'dog'))
+
+
 def write_scaling_detr(path: Path, box: Any, *, size: tuple[int, int] = (64, 48)) -> Path:
     """A network with `labels`, `boxes` and `scores` that finds one box, in shares x1 y1 x2 y2.
 

@@ -14,6 +14,9 @@ from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.preprocessing.preprocessor import Preprocessor
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
+from trt_perception.runtime.selection import BackendChoice
+
+CHOICE = BackendChoice('stand-in', 'a test')
 
 
 class CpuDevice:
@@ -136,6 +139,16 @@ class StreamedLauncher:
 def kernel_stages(launcher):
     """Makes stages by the package's own kernels, started by a launcher for the host."""
     return lambda gpu: KernelStages(StreamedLauncher(gpu.driver, launcher))
+
+
+def grey(width=64, height=48):
+    """A frame in which there is nothing."""
+    return Frame.from_bgr(np.full((height, width, 3), 90, np.uint8))
+
+
+def lose(driver, call='launch'):
+    """Let the GPU fail for good at its next such call."""
+    driver.fail(call, driver.LogicError('an illegal memory access was encountered'), sticky=True)
 
 
 def stand_in_owner(driver):

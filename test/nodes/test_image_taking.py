@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 
 from networks import write_detector
 from nodes.image_sender import image_sender, picture
-from on_stand_in import CpuStages, network_on
+from on_stand_in import CHOICE, CpuStages, network_on
 from stand_in_driver import StandInDriver
 from trt_perception.errors import FrameError
 from trt_perception.gpu.lending import Lender
@@ -30,7 +30,6 @@ from trt_perception.nodes.image_wait import ImageWait
 from trt_perception.nodes.sequence_gaps import Missed
 from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.perception import open_pipeline
-from trt_perception.runtime.selection import BackendChoice
 
 NUMBERS = itertools.count()
 PATIENCE_S = 20.0
@@ -222,8 +221,7 @@ def test_where_there_is_no_memory_the_image_is_left_out(open_taking, lender):
 def test_on_a_gpu_a_camera_s_bytes_are_not_copied_on_the_host(open_taking, tmp_path, monkeypatch):
     model = write_detector(tmp_path, [(32, 24, 16, 8)], [[0.9, 0.1]], ('car', 'dog'))
     spec, driver = load_model_spec(model), StandInDriver()
-    choice = BackendChoice('stand-in', 'a test')
-    pipeline = DevicePipeline(spec, network_on(driver, spec.onnx), choice, make_stages=CpuStages)
+    pipeline = DevicePipeline(spec, network_on(driver, spec.onnx), CHOICE, make_stages=CpuStages)
     taking = open_taking(memory=pipeline.frame_memory)
     first = taking.sent(64, 48, 1)
     assert not pipeline.has_lent(first.frame)

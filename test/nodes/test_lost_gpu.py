@@ -14,7 +14,7 @@ import rclpy
 from networks import write_detector
 from nodes.graph import Camera, bgr_image
 from nodes.scenes import scene
-from on_stand_in import CpuStages, network_on
+from on_stand_in import CHOICE, CpuStages, lose, network_on
 from trt_perception.model_spec import load_model_spec
 from trt_perception.nodes.camera_input import CameraInput, Outputs
 from trt_perception.nodes.frame_subscription import FrameSubscription
@@ -24,7 +24,6 @@ from trt_perception.pipeline.making import make_pipeline
 from trt_perception.pipeline.perception import GpuUse
 from trt_perception.pipeline.statistics import PipelineStatistics
 from trt_perception.pipeline.tracked import TrackedCameras
-from trt_perception.runtime.selection import BackendChoice
 
 TOPIC = '/lost/image'
 
@@ -48,9 +47,8 @@ def served(graph, driver, tmp_path):
 
     def opened(**use):
         spec = load_model_spec(write_detector(tmp_path, [(32, 24, 16, 8)], [[0.9]], ('car',)))
-        choice = BackendChoice('stand-in', 'a test')
         network = network_on(driver, spec.onnx)
-        pipeline = make_pipeline(spec, network, choice, GpuUse(**use), CpuStages)
+        pipeline = make_pipeline(spec, network, CHOICE, GpuUse(**use), CpuStages)
         owner = SimpleNamespace(
             get_clock=node.get_clock,
             parameters=SimpleNamespace(max_age=0.0),
@@ -78,11 +76,6 @@ def served(graph, driver, tmp_path):
         one.close()
     publisher.close()
     node.destroy_node()
-
-
-def lose(driver):
-    fault = driver.LogicError('an illegal memory access was encountered')
-    driver.fail('launch', fault, sticky=True)
 
 
 def test_lost_once_it_is_a_warning_and_the_next_image_is_served(served, driver):

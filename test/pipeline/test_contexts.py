@@ -7,8 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from networks import write_detector
-from on_stand_in import CpuDevice, CpuStages, stand_in_owner
+from on_stand_in import CHOICE, CpuDevice, CpuStages, grey, lose, stand_in_owner
 from stand_in_driver import StandInDriver
 from trt_perception.errors import (
     DeviceLostError,
@@ -24,17 +23,9 @@ from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.making import make_pipeline
 from trt_perception.pipeline.perception import GpuUse
 from trt_perception.runtime.device_network import DeviceNetwork
-from trt_perception.runtime.selection import BackendChoice
 from trt_perception.runtime.shared_network import SharedNetwork, contexts_wanted
 
-CHOICE = BackendChoice('stand-in', 'a test')
-CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
 CAMERAS = 4
-
-
-@pytest.fixture
-def model(tmp_path):
-    return write_detector(tmp_path, [CAR, DOG], [[0.9, 0.1], [0.0, 0.5]], ('car', 'dog'))
 
 
 class Context(CpuDevice):
@@ -101,10 +92,6 @@ def pipeline(driver, model):
     pipeline, _ = opened(driver, model)
     yield pipeline
     pipeline.close()
-
-
-def grey(width=64, height=48):
-    return Frame.from_bgr(np.full((height, width, 3), 90, np.uint8))
 
 
 def test_no_frames_no_results(pipeline, driver):
@@ -229,10 +216,6 @@ def test_settings_hold_for_all_cameras(pipeline):
     pipeline.set_class_filter(['dog'])
     for one in pipeline.process([grey()] * CAMERAS):
         assert one.result.class_ids.tolist() == [1]
-
-
-def lose(driver, call='launch'):
-    driver.fail(call, driver.LogicError('an illegal memory access was encountered'), sticky=True)
 
 
 def test_a_lost_gpu_is_set_up_anew_for_every_camera(driver, model):

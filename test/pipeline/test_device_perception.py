@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from kernel_execution import OnHost
-from networks import write_detector, write_scaling_detr
-from on_stand_in import CpuStages, kernel_stages, network_on, stand_in_owner
+from networks import write_scaling_detr
+from on_stand_in import CHOICE, CpuStages, grey, kernel_stages, lose, network_on, stand_in_owner
 from stand_in_driver import StandInDriver
 from trt_perception import results
 from trt_perception.errors import (
@@ -28,17 +28,9 @@ from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.device_resources import MOST_RESULTS
 from trt_perception.pipeline.perception import open_pipeline
 from trt_perception.results import Detections
-from trt_perception.runtime.selection import BackendChoice
 from trt_perception.sources.opening import open_source
 
-CHOICE = BackendChoice('stand-in', 'a test')
 STREET = Path(__file__).resolve().parents[2] / 'config' / 'models' / 'street_detect.yaml'
-CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
-
-
-@pytest.fixture
-def model(tmp_path):
-    return write_detector(tmp_path, [CAR, DOG], [[0.9, 0.1], [0.0, 0.5]], ('car', 'dog'))
 
 
 def on_device(driver, model, **options):
@@ -52,10 +44,6 @@ def pipeline(driver, model):
     pipeline = on_device(driver, model)
     yield pipeline
     pipeline.close()
-
-
-def grey(width, height):
-    return Frame.from_bgr(np.full((height, width, 3), 90, np.uint8))
 
 
 @pytest.fixture(scope='module')
@@ -288,10 +276,6 @@ def test_a_kernel_that_fails_costs_one_frame(pipeline, driver):
     with pytest.raises(InferenceError, match='cuLaunchKernel'):
         pipeline.process([grey(64, 48)])
     assert len(pipeline.process([grey(64, 48)])[0].result) == 2
-
-
-def lose(driver, call='launch'):
-    driver.fail(call, driver.LogicError('an illegal memory access was encountered'), sticky=True)
 
 
 @pytest.mark.parametrize('call', ['launch', 'memcpy_htod_async', 'enqueue', 'Event.synchronize'])

@@ -1,19 +1,13 @@
 """A network on the GPU whose frames are prepared on the CPU, when the GPU is lost."""
 
-import numpy as np
 import pytest
 
 from networks import write_detector
-from on_stand_in import network_on
+from on_stand_in import CHOICE, grey, lose, network_on
 from trt_perception.errors import DeviceLostError, InferenceError, ModelFileError
-from trt_perception.frames import Frame
 from trt_perception.model_spec import load_model_spec
 from trt_perception.pipeline.host_frames import HostFramesPipeline
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
-from trt_perception.runtime.selection import BackendChoice
-
-CHOICE = BackendChoice('stand-in', 'a test')
-GREY = Frame.from_bgr(np.full((48, 64, 3), 90, np.uint8))
 
 
 @pytest.fixture
@@ -35,12 +29,7 @@ def opened(driver, tmp_path):
 
 
 def found(pipeline):
-    return len(pipeline.process([GREY])[0].result)
-
-
-def lose(driver, call='enqueue'):
-    fault = driver.LogicError('an illegal memory access was encountered')
-    driver.fail(call, fault, sticky=True)
+    return len(pipeline.process([grey()])[0].result)
 
 
 def test_no_frames_no_results(opened):
@@ -61,7 +50,7 @@ def test_lost_once_the_network_is_loaded_anew(opened, driver, call):
 def test_lost_again_it_is_told_with_each_frame(opened, driver):
     pipeline = opened()
     for _ in range(2):
-        lose(driver)
+        lose(driver, 'enqueue')
         with pytest.raises(InferenceError):
             found(pipeline)
     for _ in range(2):
@@ -73,7 +62,7 @@ def test_lost_again_it_is_told_with_each_frame(opened, driver):
 def test_lost_again_the_cpu_goes_on_where_that_is_allowed(opened, driver):
     pipeline = opened(OnnxRuntime)
     for text in ('set up anew', 'goes on on the CPU'):
-        lose(driver)
+        lose(driver, 'enqueue')
         with pytest.raises(InferenceError, match=text):
             found(pipeline)
     assert found(pipeline) == 1
@@ -84,7 +73,7 @@ def test_lost_again_the_cpu_goes_on_where_that_is_allowed(opened, driver):
 @pytest.mark.parametrize('call', ['retain_primary_context', 'Stream'])
 def test_where_it_cannot_be_loaded_anew_the_reason_is_told(opened, driver, call):
     pipeline = opened()
-    lose(driver)
+    lose(driver, 'enqueue')
     driver.after_reset = lambda: driver.fail(call, driver.LogicError('no more'))
     for _ in range(2):
         with pytest.raises(DeviceLostError, match=r'anew failed: .*no more'):
@@ -97,7 +86,7 @@ def test_a_cpu_that_cannot_go_on_either_is_told(opened, driver):
 
     pipeline = opened(refuse)
     for _ in range(2):
-        lose(driver)
+        lose(driver, 'enqueue')
         with pytest.raises(InferenceError):
             found(pipeline)
     with pytest.raises(DeviceLostError, match='no such operator'):

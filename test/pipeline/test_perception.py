@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from networks import write_constant_network, write_detector
+from networks import write_constant_network
 from trt_perception.errors import (
     FrameError,
     InferenceError,
@@ -15,12 +15,10 @@ from trt_perception.frames import Frame
 from trt_perception.pipeline.perception import open_pipeline
 
 NAMES = ('car', 'dog')
-CAR, DOG = (32, 24, 16, 8), (8, 8, 4, 4)
 
 
 @pytest.fixture
-def pipeline(tmp_path):
-    model = write_detector(tmp_path, [CAR, DOG], [[0.9, 0.1], [0.0, 0.5]], NAMES)
+def pipeline(model):
     pipeline = open_pipeline(model, threads=1)
     yield pipeline
     pipeline.close()

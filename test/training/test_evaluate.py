@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from networks import write_constant_network, write_detector
+from networks import write_car_and_dog, write_constant_network, write_detector
 from training.evaluate import (
     average_precision,
     coco_figures,
@@ -138,10 +138,7 @@ def rectangles(boxes, classes, size=(64, 48)):
 
 
 def test_a_network_that_is_right_and_one_that_is_half_right(tmp_path):
-    model = write_detector(
-        tmp_path, [(32, 24, 16, 8), (8, 8, 4, 4)], [[0.9, 0.1], [0.0, 0.5]], ('car', 'dog')
-    )
-    pipeline = open_pipeline(model)
+    pipeline = open_pipeline(write_car_and_dog(tmp_path))
     right = rectangles([(24, 20, 40, 28), (6, 6, 10, 10)], [0, 1])
     moved = rectangles([(24, 20, 40, 28), (50, 40, 54, 44)], [0, 1])
     figures = average_precision(pipeline, [right], masks=False)
