@@ -55,7 +55,7 @@ def test_the_profile_is_named_as_the_distribution_reads_it(environment, names):
         ('FASTDDS_DEFAULT_PROFILES_FILE', '/etc/own.xml'),
         ('FASTRTPS_DEFAULT_PROFILES_FILE', '/etc/own.xml'),
         ('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4'),
-        ('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp'),
+        ('RMW_IMPLEMENTATION', 'rmw_zenoh_cpp'),
     ],
 )
 def test_a_choice_of_the_user_stands(variable, value):
@@ -67,6 +67,68 @@ def test_a_choice_of_the_user_stands(variable, value):
 @pytest.mark.parametrize('rmw', ['rmw_fastrtps_cpp', 'rmw_fastrtps_dynamic_cpp', ''])
 def test_naming_fast_dds_is_no_other_choice(rmw):
     assert choose_transport({'RMW_IMPLEMENTATION': rmw}, 2).variables
+
+
+CYCLONE = {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}
+
+
+@pytest.mark.parametrize(
+    ('environment', 'profile'),
+    [
+        ({}, 'cyclonedds.xml'),
+        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}, 'cyclonedds.xml'),
+        ({'ROS_LOCALHOST_ONLY': '0'}, 'cyclonedds.xml'),
+        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}, 'cyclonedds_one_machine.xml'),
+        ({'ROS_LOCALHOST_ONLY': '1'}, 'cyclonedds_one_machine.xml'),
+    ],
+)
+def test_cyclone_dds_gets_room_for_images(environment, profile):
+    """Large datagrams only where none leaves the machine."""
+    chosen = choose_transport(CYCLONE | environment, 2)
+    assert set(chosen.variables) == {'CYCLONEDDS_URI'}
+    uri = chosen.variables['CYCLONEDDS_URI']
+    assert Path(uri.removeprefix('file://')).samefile(CONFIG / profile)
+    assert profile in chosen.reason
+
+
+def test_a_choice_for_cyclone_dds_stands():
+    chosen = choose_transport(CYCLONE | {'CYCLONEDDS_URI': '<CycloneDDS/>'}, 2)
+    assert chosen.variables == {}
+    assert 'CYCLONEDDS_URI' in chosen.reason
+
+
+def test_that_a_choice_for_another_middleware_stands_hinders_none():
+    assert choose_transport(CYCLONE | {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, 2).variables
+    assert choose_transport({'CYCLONEDDS_URI': '<CycloneDDS/>'}, 2).variables
+
+
+@pytest.mark.parametrize(('allowed', 'small'), [('212992\n', True), ('16777216\n', False)])
+def test_sockets_without_room_for_an_image_are_named(tmp_path, monkeypatch, allowed, small):
+    limit = tmp_path / 'rmem_max'
+    limit.write_text(allowed)
+    monkeypatch.setattr(transport, 'RECEIVE_BUFFER', limit)
+    chosen = choose_transport(CYCLONE, 2)
+    assert chosen.variables
+    assert ('sudo sysctl -w net.core.rmem_max=8388608' in chosen.reason) == small
+
+
+def test_a_machine_that_does_not_tell_its_sockets_limit_is_served(tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, 'RECEIVE_BUFFER', tmp_path / 'none')
+    assert choose_transport(CYCLONE, 2).variables
+
+
+@pytest.mark.parametrize('profile', ['cyclonedds.xml', 'cyclonedds_one_machine.xml'])
+def test_cyclone_dds_fails_for_no_machine(profile):
+    """A least size of the buffer would, where the kernel gives less; a piece fits a datagram."""
+    root = ElementTree.parse(CONFIG / profile).getroot()
+    names = {'c': root.tag[1:].split('}')[0]}
+    [room] = root.iterfind('.//c:SocketReceiveBufferSize', names)
+    assert set(room.attrib) == {'max'}
+    sizes = [
+        int((root.findtext(f'.//c:{name}', namespaces=names) or '').removesuffix('B'))
+        for name in ('FragmentSize', 'MaxMessageSize')
+    ]
+    assert sizes[0] + 256 < sizes[1] <= 65500
 
 
 def test_a_profile_in_the_current_folder_stands(tmp_path):
@@ -123,6 +185,25 @@ def test_fast_dds_takes_the_profile(tmp_path):
         timeout=60,
     )
     assert int(done.stdout or 0) >= 64 * 2**20, done.stderr
+
+
+@pytest.mark.skipif(
+    os.environ.get('RMW_IMPLEMENTATION') != 'rmw_cyclonedds_cpp',
+    reason='RMW_IMPLEMENTATION is not rmw_cyclonedds_cpp',
+)
+@pytest.mark.parametrize('profile', ['cyclonedds.xml', 'cyclonedds_one_machine.xml'])
+def test_cyclone_dds_takes_the_profile(tmp_path, profile):
+    """It refuses what it does not know, and then no node starts."""
+    report = tmp_path / 'settings'
+    tracing = f'<Tracing><Verbosity>config</Verbosity><OutputFile>{report}</OutputFile></Tracing>'
+    subprocess.run(
+        [sys.executable, '-c', 'import rclpy; rclpy.init(); rclpy.create_node("sizes")'],
+        env=os.environ | {'CYCLONEDDS_URI': f'file://{CONFIG / profile},{tracing}'},
+        cwd=tmp_path,
+        timeout=60,
+        check=True,
+    )
+    assert 'SocketReceiveBufferSize[@max]: 16 MiB' in report.read_text()
 
 
 def test_processes_meet_soon(tmp_path):

@@ -14,10 +14,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from trt_perception.errors import MissingDependencyError, PerceptionError
-from trt_perception.nodes.transport import CHOICES, Transport, choose_transport
+from trt_perception.nodes.transport import (
+    CHOICES,
+    WANTED_BUFFER,
+    Transport,
+    choose_transport,
+    socket_limit,
+)
 
 SIZES = ((640, 480), (1920, 1080))
 RATE_HZ = 10.0
@@ -26,8 +31,6 @@ _WARM_UP = 5
 """Frames at the start that do not count: discovery and first allocations."""
 
 _LIMIT_S = 60.0
-_RECEIVE_BUFFER = Path('/proc/sys/net/core/rmem_max')
-_WANTED_BUFFER = 8 * 2**20
 _WORTH_SAYING = 1.5
 """How many times slower the defaults must be for a change to be recommended."""
 
@@ -101,7 +104,7 @@ def measure_transport(
         environment.get('RMW_IMPLEMENTATION') or "not set: the distribution's own",
         chosen.reason,
         figures,
-        tuple(advice(figures, chosen, environment, _receive_buffer())),
+        tuple(advice(figures, chosen, environment, socket_limit())),
     )
 
 
@@ -136,11 +139,11 @@ def advice(
         said.append(f'Images are lost, and the {chosen.reason}')
     middleware = environment.get('RMW_IMPLEMENTATION', '')
     by_socket = 'cyclone' in middleware or 'zenoh' in middleware
-    small = receive_buffer is not None and receive_buffer < _WANTED_BUFFER
+    small = receive_buffer is not None and receive_buffer < WANTED_BUFFER
     if small and (by_socket or any(one.lost for one in ours)):
         said.append(
             f'Sockets may hold {receive_buffer} bytes, less than an image: '
-            f'sudo sysctl -w net.core.rmem_max={_WANTED_BUFFER}'
+            f'sudo sysctl -w net.core.rmem_max={WANTED_BUFFER}'
         )
     return said
 
@@ -214,10 +217,3 @@ def _answer(
             if one.poll() is None:
                 one.kill()
                 one.communicate()
-
-
-def _receive_buffer() -> int | None:
-    try:
-        return int(_RECEIVE_BUFFER.read_text())
-    except (OSError, ValueError):
-        return None
