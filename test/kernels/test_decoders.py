@@ -132,20 +132,51 @@ def test_other_masks_have_another_id_image(executor):
     assert found.id_image().sum() == 4
 
 
-def test_more_room_for_masks_after_an_image_that_had_too_little(executor, caplog, monkeypatch):
+CROWD = {'output0': head(5 + 4, extras=4), 'output1': random_tensor(2, 4, 16, 16)}
+CROWD['output0'][:, :2] = 32
+CROWD['output0'][:, 2:4] = np.linspace(60, 200, ANCHORS)
+SOME, EVERYTHING = DecodeSettings(score=0.8, iou=1.0), DecodeSettings(score=0.0, iou=1.0)
+
+
+@pytest.fixture
+def crowd(executor, monkeypatch):
+    """The decoder of `CROWD`, whose masks need more room than there is at first."""
     monkeypatch.setattr(device_instances, 'LEAST_ROOM', 0)
-    spec = model('yolov8', 'instance', 1)
-    tensors = {'output0': head(5 + 4, extras=4), 'output1': random_tensor(2, 4, 16, 16)}
-    tensors['output0'][:, :2] = 32
-    tensors['output0'][:, 2:4] = np.linspace(60, 200, ANCHORS)
-    outputs = [TensorSpec(name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()]
-    decoder = device_decoder(executor, spec, outputs, pictures=True)
-    everything = DecodeSettings(score=0.0, iou=1.0)
-    first = decoded(executor, decoder, tensors, settings=everything)
-    assert any(mask.bits.size == 0 for mask in first[0].masks)
+    outputs = [TensorSpec(name, tensor.dtype, tensor.shape) for name, tensor in CROWD.items()]
+    return device_decoder(executor, model('yolov8', 'instance', 1), outputs, pictures=True)
+
+
+def without_mask(found):
+    return sum(mask.bits.size == 0 for mask in found[0].masks)
+
+
+def test_more_room_for_masks_after_an_image_that_had_too_little(executor, crowd, caplog):
+    assert without_mask(decoded(executor, crowd, CROWD, settings=SOME)) > 0
     assert 'came without' in caplog.text
-    second = decoded(executor, decoder, tensors, settings=everything)
-    assert all(mask.bits.size for mask in second[0].masks)
+    assert without_mask(decoded(executor, crowd, CROWD, settings=SOME)) == 0
+
+
+def test_room_for_masks_has_a_bound_and_that_is_said_once(executor, crowd, caplog):
+    lacking = [without_mask(decoded(executor, crowd, CROWD, settings=EVERYTHING)) for _ in range(4)]
+    assert lacking[0] > lacking[1] == lacking[2] == lacking[3] > 0
+    areas = sum(letterbox.source[0] * letterbox.source[1] for letterbox in LETTERBOXES)
+    arenas = crowd.result_bytes(LETTERBOXES) - crowd.head_bytes(LETTERBOXES) - 2 * areas
+    assert arenas <= device_instances.MOST_ROOM * areas + 4 * 256
+    assert len(caplog.records) == 2
+    assert 'no more' in caplog.records[1].message
+
+
+def test_what_the_gpu_had_no_room_for_is_not_asked_for_again(executor, crowd):
+    first = crowd.result_bytes(LETTERBOXES)
+    decoded(executor, crowd, CROWD, settings=EVERYTHING)
+    grown = crowd.result_bytes(LETTERBOXES)
+    crowd.ask_less()
+    for _ in range(3):
+        assert first < crowd.result_bytes(LETTERBOXES) < grown
+        assert without_mask(decoded(executor, crowd, CROWD, settings=EVERYTHING)) > 0
+    for _ in range(9):
+        crowd.ask_less()
+    assert crowd.result_bytes(LETTERBOXES) == first
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kernel_execution import OnHost
-from networks import write_scaling_detr
+from networks import write_constant_network, write_scaling_detr, yolov8_output
 from on_stand_in import CHOICE, CpuStages, grey, kernel_stages, lose, network_on, stand_in_owner
 from stand_in_driver import StandInDriver
 from trt_perception import results
@@ -593,6 +593,37 @@ def test_no_room_for_the_colours_of_classes_costs_one_frame(driver, host_kernels
     with pytest.raises(GpuMemoryError):
         pipeline.process([grey(64, 48)])
     assert pipeline.process([grey(64, 48)])[0].result.colored is not None
+    pipeline.close()
+
+
+@pytest.mark.parametrize(('left', 'lacking'), [(8 << 20, 3), (3 << 20, 12)])
+def test_masks_get_no_more_room_than_the_gpu_has(driver, host_kernels, tmp_path, left, lacking):
+    """That what was refused is asked for again with each frame would end the camera."""
+    outputs = {
+        'output0': np.concatenate(
+            [
+                yolov8_output([(32, 24, 62, 46)] * 20, np.linspace(0.9, 0.6, 20)),
+                np.ones((4, 32), np.float32),
+            ]
+        ),
+        'output1': np.ones((4, 12, 16), np.float32),
+    }
+    metadata = {'names': "['car']", 'task': 'instance', 'family': 'yolov8'}
+    write_constant_network(tmp_path / 'net.onnx', outputs, metadata=metadata)
+    (tmp_path / 'net.yaml').write_text('onnx: net.onnx\n')
+    spec = load_model_spec(tmp_path / 'net.yaml')
+    stages = kernel_stages(host_kernels)
+    pipeline = DevicePipeline(spec, network_on(driver, spec.onnx), CHOICE, make_stages=stages)
+    pipeline.settings = replace(pipeline.settings, iou=1.0)
+    pipeline.process([grey(640, 480)])
+    driver.total = sum(size for _, size in driver.live.values()) + left
+    outcomes = [pipeline.process_each([grey(640, 480)])[0] for _ in range(6)]
+    refused = [isinstance(outcome, GpuMemoryError) for outcome in outcomes]
+    assert 0 < sum(refused) < 4
+    assert refused == sorted(refused, reverse=True), 'none is refused once one was served'
+    masks = outcomes[-1].result.masks
+    assert len(masks) == 20
+    assert sum(mask.bits.size == 0 for mask in masks) == lacking
     pipeline.close()
 
 

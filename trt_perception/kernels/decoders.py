@@ -79,6 +79,10 @@ class DeviceDecoder(Protocol):
         """
         ...
 
+    def ask_less(self) -> None:
+        """There was no room for a result: ask for less from now on, where that can be."""
+        ...
+
     def rest(self, result: NDArray[np.uint8], letterboxes: Letterboxes) -> list[slice]:
         """Which other bytes of the result are to be copied, once the head is there."""
         ...

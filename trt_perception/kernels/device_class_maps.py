@@ -81,6 +81,9 @@ class DeviceClassMaps:
         cells, class_filter = outputs[self._output], settings.class_filter
         self._kernels.enqueue(cells, letterboxes, class_filter, scratch, ids, colours, stream)
 
+    def ask_less(self) -> None:
+        """See `DeviceDecoder`. Never more is asked for than is needed."""
+
     def rest(self, result: NDArray[np.uint8], letterboxes: Letterboxes) -> list[slice]:
         """See `DeviceDecoder`."""
         return []

@@ -50,6 +50,9 @@ class DeviceDetections:
         predictions = outputs[self._decoder.predictions]
         self._head.enqueue(predictions, letterboxes, settings, scratch, result, stream)
 
+    def ask_less(self) -> None:
+        """See `DeviceDecoder`. Never more is asked for than is needed."""
+
     def rest(self, result: NDArray[np.uint8], letterboxes: Letterboxes) -> list[slice]:
         """See `DeviceDecoder`."""
         return []

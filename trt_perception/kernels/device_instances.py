@@ -26,8 +26,8 @@ from trt_perception.results import DecodeSettings, Detections, InstanceMask, Res
 
 log = logging.getLogger(__name__)
 
-FIRST_ROOM = 4
-"""Room for the masks of an image at first, as a multiple of its pixels."""
+FIRST_ROOM, MOST_ROOM = 4, 32
+"""Room for the masks of an image at first and at most, as a multiple of its pixels."""
 
 LEAST_ROOM = 1 << 20
 """Bytes of room for the masks of small images."""
@@ -39,7 +39,7 @@ class DeviceInstances:
     """Boxes with masks; see `DeviceDecoder`.
 
     The masks of an image have room for some times its pixels. Where that is not enough the
-    weakest objects come without masks, once: the next batch has more room.
+    weakest objects come without masks, once: the next batch has more room, as far as there is any.
     """
 
     def __init__(
@@ -50,7 +50,8 @@ class DeviceInstances:
         self._masks = masks
         self._predictions = decoder.predictions
         self._prototypes = decoder.head.extras.prototypes
-        self._room = 0
+        self._room, self._most = FIRST_ROOM, MOST_ROOM
+        self._told = False
 
     def scratch_bytes(self, letterboxes: Letterboxes) -> int:
         """See `DeviceDecoder`."""
@@ -67,8 +68,7 @@ class DeviceInstances:
     def _layouts(self, letterboxes: Letterboxes) -> tuple[list[MaskLayout], int, int]:
         """Of a batch that begins now."""
         start = self._head.result_bytes(len(letterboxes))
-        areas = (letterbox.source[0] * letterbox.source[1] for letterbox in letterboxes)
-        rooms = [max(FIRST_ROOM * area, LEAST_ROOM, self._room) for area in areas]
+        rooms = [max(self._room * _area(letterbox), LEAST_ROOM) for letterbox in letterboxes]
         return mask_layouts(letterboxes, start, rooms, id_image=self._masks.id_image)
 
     def _layouts_of(self, result: NDArray[np.uint8], letterboxes: Letterboxes) -> list[MaskLayout]:
@@ -112,7 +112,10 @@ class DeviceInstances:
         for objects, part, letterbox in zip(found, layouts, letterboxes, strict=True):
             masks = read_masks(result, part, len(objects.scores))
             results.append(self._detections(objects, masks, result, part, letterbox))
-        self._make_room(max(bytes_needed(result, part) for part in layouts), layouts)
+        for part, letterbox in zip(layouts, letterboxes, strict=True):
+            needed = bytes_needed(result, part)
+            if needed > part.arena_bytes:
+                self._make_room(needed, _area(letterbox))
         return results
 
     def _detections(
@@ -128,11 +131,29 @@ class DeviceInstances:
             return Detections(*fields)
         return DrawnDetections(*fields, drawn=masks, ids=read_ids(result, layout, letterbox))
 
-    def _make_room(self, needed: int, layouts: Sequence[MaskLayout]) -> None:
-        if any(needed > part.arena_bytes for part in layouts):
-            self._room = max(self._room, 2 * needed)
+    def _make_room(self, needed: int, area: int) -> None:
+        room = min(-(-2 * needed // area), self._most)
+        if room > self._room:
+            self._room = room
             log.warning(
                 'the masks of one image need %d bytes: some weak objects came without. From the '
-                'next image on there is room for twice as much',
-                needed,
+                'next image on there is room for %d',
+                *(needed, room * area),
             )
+        elif not self._told and self._room == self._most:
+            self._told = True
+            log.warning(
+                'the masks of one image need %d bytes, and no more than %d are taken: weak objects '
+                'come without. Raise the score threshold, or lower max_detections',
+                *(needed, max(room * area, LEAST_ROOM)),
+            )
+
+    def ask_less(self) -> None:
+        """See `DeviceDecoder`. What it asks for halves, for good, down to what it is at first."""
+        if self._room > FIRST_ROOM:
+            self._room = self._most = max(self._room // 2, FIRST_ROOM)
+
+
+def _area(letterbox: Letterbox) -> int:
+    width, height = letterbox.source
+    return width * height

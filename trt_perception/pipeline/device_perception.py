@@ -137,18 +137,18 @@ class DevicePipeline(PerceptionPipeline):
         decoder = held.decoder(gpu, shapes, settings, pictures=pictures)
         scratch = held.scratch(decoder.scratch_bytes(letterboxes))
         nbytes = decoder.result_bytes(letterboxes)
-        result = slot.result(nbytes)
-        decoder.enqueue(tensors, letterboxes, settings, scratch, result, streams.compute)
-        slot.decoded.record(streams.compute)
-        streams.follow(streams.copy_out, streams.compute, slot.decoded)
-        found = slot.copy_out(decoder.head_bytes(letterboxes), nbytes, streams.copy_out)
+        with held.room_for(decoder):
+            result = slot.result(nbytes)
+            decoder.enqueue(tensors, letterboxes, settings, scratch, result, streams.compute)
+            slot.decoded.record(streams.compute)
+            streams.follow(streams.copy_out, streams.compute, slot.decoded)
+            found = slot.copy_out(decoder.head_bytes(letterboxes), nbytes, streams.copy_out)
 
         def finish() -> list[Perceived]:
             reading = time.perf_counter()
             slot.copy_rest(found, decoder.rest(found, letterboxes), streams.copy_out)
             results = decoder.read(slot.kept(found), letterboxes, settings)
-            if held.timing.trace is not None:
-                slot.trace(held.timing.trace)
+            held.timing.note(slot)
             stages_ms = slot.stages_ms()
             stages_ms['decode'] += (time.perf_counter() - reading) * 1e3
             pairs = zip(results, readable, strict=True)

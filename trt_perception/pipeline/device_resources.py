@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from trt_perception.decoding.protocol import Decoder
 from trt_perception.decoding.registry import side_inputs_for
-from trt_perception.errors import InferenceError
+from trt_perception.errors import GpuMemoryError, InferenceError
 from trt_perception.frames import Frame
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.lending import Lender
@@ -133,6 +134,18 @@ class DeviceResources:
             decoder = decoder or HostDecode(self._decoder, gpu, outputs, shapes)
             self._decoders[key] = decoder
         return decoder
+
+    @contextlib.contextmanager
+    def room_for(self, decoder: DeviceDecoder) -> Iterator[None]:
+        """Where there is no room for what a decoder asks for, let it ask for less the next time.
+
+        Else what was refused would be asked for again with every frame.
+        """
+        try:
+            yield
+        except GpuMemoryError:
+            decoder.ask_less()
+            raise
 
     @property
     def memory(self) -> MemoryUse:

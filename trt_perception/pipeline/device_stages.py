@@ -132,6 +132,9 @@ class HostDecode:
         for name, (start, nbytes, _, _) in self._parts.items():
             self._driver.memcpy_dtod_async(result + start, outputs[name], nbytes, stream)
 
+    def ask_less(self) -> None:
+        """See `DeviceDecoder`. Never more is asked for than is needed."""
+
     def rest(self, result: NDArray[np.uint8], letterboxes: Sequence[Letterbox]) -> list[slice]:
         """See `DeviceDecoder`."""
         return []

@@ -6,6 +6,7 @@ from trt_perception.errors import InferenceError
 from trt_perception.gpu.device import Gpu
 from trt_perception.gpu.trace import Span, Trace
 from trt_perception.pipeline.device_inputs import DeviceInputs
+from trt_perception.pipeline.device_slot import Slot
 from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.runtime.device_protocol import Profiled
 from trt_perception.runtime.layer_times import LayerTime
@@ -52,6 +53,11 @@ class DeviceTiming:
         trace = self._network.owner.call(begin) if beside is None else beside.beside(place)
         self.trace = trace
         return trace
+
+    def note(self, slot: Slot) -> None:
+        """In the owner's thread: what was done when with a batch that is through."""
+        if self.trace is not None:
+            slot.trace(self.trace)
 
     def stop_trace(self) -> list[Span]:
         """See `DevicePipeline.stop_trace`."""
