@@ -13,6 +13,7 @@ from typing import Any, Generic
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock, ClockType
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool
@@ -25,6 +26,7 @@ from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
 from trt_perception.nodes.memory import give_freed_memory_back, return_free_pages
 from trt_perception.nodes.metrics import Metrics, Told
 from trt_perception.nodes.parameters import DeclaredParameters
+from trt_perception.nodes.plain_logger import PlainLogger
 from trt_perception.nodes.reports import (
     Engine,
     Report,
@@ -85,7 +87,9 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             kind: the struct of its parameters.
             arguments: for rclpy's node.
         """
+        self._plain_logger: PlainLogger | None = None
         super().__init__(name, **arguments)
+        self._plain_logger = PlainLogger(super().get_logger().name)
         self.health = Health(lambda text: self.get_logger().warning(text))
         self.statistics = PipelineStatistics()
         self.enabled = True
@@ -158,6 +162,10 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         return ()
 
     # What a node finds here
+
+    def get_logger(self) -> RcutilsLogger:
+        """rclpy's logger of the node; see `PlainLogger`."""
+        return self._plain_logger or super().get_logger()
 
     @property
     def parameters(self) -> Parameters:

@@ -16,6 +16,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
+from trt_perception.nodes.lean_imports import lean_imports
 from trt_perception.nodes.memory import keep_freed_memory
 from trt_perception.nodes.start_note import StartNote
 from trt_perception.nodes.stop_signals import StopSignals
@@ -79,12 +80,13 @@ def start(module: str, node: str) -> int:
         module: where the node is, in `trt_perception.nodes`.
         node: its class.
     """
-    try:
-        begun = Start(sys.argv)
-    except Exception as error:  # rclpy's own for arguments and parameter files share no base
-        return could_not_start(error)
-    running = importlib.import_module('trt_perception.nodes.running')
-    made = getattr(importlib.import_module(f'trt_perception.nodes.{module}'), node)
+    with lean_imports():
+        try:
+            begun = Start(sys.argv)
+        except Exception as error:  # rclpy's own for arguments and parameter files share no base
+            return could_not_start(error)
+        running = importlib.import_module('trt_perception.nodes.running')
+        made = getattr(importlib.import_module(f'trt_perception.nodes.{module}'), node)
     return int(running.run(made, begun))
 
 
