@@ -88,6 +88,16 @@ def test_what_is_lent_stays_readable_after_the_end(driver):
     assert (lent == 7).all()
 
 
+def test_after_the_end_nothing_is_lent_or_locked(driver):
+    lender = Lender(driver, 2)
+    lent = lender.lend(100)
+    lender.close()
+    del lent
+    assert lender.lend_free(100) is None
+    assert lender.lend(100) is None
+    assert driver.pinned == {}
+
+
 def test_any_thread_may_let_go(driver):
     lender = Lender(driver, 1)
     held = [lender.lend(100)]

@@ -28,6 +28,7 @@ from trt_perception.pipeline.device_perception import DevicePipeline
 from trt_perception.pipeline.device_resources import MOST_RESULTS
 from trt_perception.pipeline.perception import open_pipeline
 from trt_perception.results import Detections
+from trt_perception.runtime.device_network import DeviceNetwork
 from trt_perception.sources.opening import open_source
 
 STREET = Path(__file__).resolve().parents[2] / 'config' / 'models' / 'street_detect.yaml'
@@ -433,6 +434,27 @@ def test_without_a_gpu_there_is_still_memory_for_frames(driver, model):
     pipeline = on_device(driver, model)
     pipeline.close()
     assert len(pipeline.frame_memory(100)) == 100
+
+
+def test_memory_asked_for_while_the_gpu_is_set_up_anew_is_not_of_the_old_one(
+    pipeline, driver, monkeypatch
+):
+    """It would be locked for a pipeline that is gone, and stay so."""
+    pipeline.process([grey()])
+    asked, plain_open = [], DeviceNetwork.open
+
+    def opened(network):
+        plain_open(network)
+        asked.append(pipeline.frame_memory(48 * 64 * 3))
+
+    monkeypatch.setattr(DeviceNetwork, 'open', opened)
+    lose(driver)
+    with pytest.raises(InferenceError, match='set up anew'):
+        pipeline.process([grey()])
+    assert sum(driver.pinned.values()) == pipeline.memory.pinned_bytes
+    (memory,) = asked
+    memory[:] = 90
+    assert len(pipeline.process([Frame(memory, 48, 64, 192, 'bgr8')])[0].result) == 2
 
 
 @pytest.mark.parametrize('in_place', [False, True])

@@ -60,6 +60,7 @@ class Lender:
         self._free: deque[_Block] = deque()
         self._taking = threading.Lock()
         self._allocations = 0
+        self._closed = False
 
     @property
     def use(self) -> MemoryUse:
@@ -67,7 +68,7 @@ class Lender:
         return MemoryUse(0, sum(len(block.memory) for block in self._blocks), self._allocations)
 
     def lend(self, nbytes: int) -> NDArray[np.uint8] | None:
-        """Memory of this size; None if all is lent, or the host has no more.
+        """Memory of this size; None if all is lent, the host has no more, or after `close`.
 
         Returns:
             uint8 [nbytes], contiguous, aligned to a page. It is lent again when no view is left.
@@ -76,7 +77,7 @@ class Lender:
             fitting = self._fitting(nbytes)
             if fitting is None and self._free:  # else blocks of a size that has gone would pile up
                 self._give_up(self._free.pop())
-        if fitting is None and len(self._blocks) < self.most:
+        if fitting is None and not self._closed and len(self._blocks) < self.most:
             fitting = self._made(nbytes)
         return None if fitting is None else self._lent(fitting, nbytes)
 
@@ -88,6 +89,8 @@ class Lender:
 
     def _fitting(self, nbytes: int) -> _Block | None:
         """A free block that is large enough; with the lock held."""
+        if self._closed:  # what comes back now is not locked any more
+            self._free.clear()
         for _ in range(len(self._free)):
             block = self._free.popleft()
             if len(block.memory) >= nbytes:
@@ -114,11 +117,12 @@ class Lender:
         return any(block.start <= start and end <= block.end for block in self._blocks)
 
     def close(self) -> None:
-        """Unlock everything; what is lent stays readable."""
+        """Unlock everything, for good; what is lent stays readable."""
+        with self._taking:
+            self._closed = True
         while self._blocks:
             self._give_up(self._blocks[-1])
-        with self._taking:
-            self._free.clear()
+        self._free.clear()
 
     def _made(self, nbytes: int) -> _Block | None:
         size = max(-(-nbytes // _GRAIN), 1) * _GRAIN
