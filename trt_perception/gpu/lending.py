@@ -74,23 +74,24 @@ class Lender:
             uint8 [nbytes], contiguous, aligned to a page. It is lent again when no view is left.
         """
         with self._taking:
+            if self._closed:
+                return None
             fitting = self._fitting(nbytes)
             if fitting is None and self._free:  # else blocks of a size that has gone would pile up
                 self._give_up(self._free.pop())
-        if fitting is None and not self._closed and len(self._blocks) < self.most:
+        if fitting is None and len(self._blocks) < self.most:
             fitting = self._made(nbytes)
         return None if fitting is None else self._lent(fitting, nbytes)
 
     def lend_free(self, nbytes: int) -> NDArray[np.uint8] | None:
         """Like `lend` from any thread, where a block is free; None: the owner must `lend`."""
         with self._taking:
-            fitting = self._fitting(nbytes)
+            # What comes back after the end is not locked any more.
+            fitting = None if self._closed else self._fitting(nbytes)
         return None if fitting is None else self._lent(fitting, nbytes)
 
     def _fitting(self, nbytes: int) -> _Block | None:
         """A free block that is large enough; with the lock held."""
-        if self._closed:  # what comes back now is not locked any more
-            self._free.clear()
         for _ in range(len(self._free)):
             block = self._free.popleft()
             if len(block.memory) >= nbytes:
@@ -120,9 +121,9 @@ class Lender:
         """Unlock everything, for good; what is lent stays readable."""
         with self._taking:
             self._closed = True
+            self._free.clear()
         while self._blocks:
             self._give_up(self._blocks[-1])
-        self._free.clear()
 
     def _made(self, nbytes: int) -> _Block | None:
         size = max(-(-nbytes // _GRAIN), 1) * _GRAIN
