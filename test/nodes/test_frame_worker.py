@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
+import numpy as np
 import rclpy
 from sensor_msgs.msg import Image
 
@@ -51,11 +53,28 @@ class Slow:
         assert self.begun.acquire(timeout=PATIENCE_S)
 
 
+class Memory:
+    """Memory for images, for which one may have to wait, as where the GPU hangs."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.there = threading.Event()
+        self.there.set()
+
+    def __call__(self, nbytes):
+        self.asked.set()
+        assert self.there.wait(PATIENCE_S)
+        return np.empty(nbytes, np.uint8)
+
+
 @pytest.fixture
 def running(graph):
     """A worker with one camera: what it works with, its figures, its faults."""
     node = rclpy.create_node('worker', context=graph.context)
-    subscription = FrameSubscription(node, transport='raw', reliability='reliable', image=TOPIC)
+    memory = Memory()
+    subscription = FrameSubscription(
+        node, transport='raw', reliability='reliable', image=TOPIC, memory=memory
+    )
     tallied = SimpleNamespace(
         statistics=PipelineStatistics(), health=Health(lambda _: None), newest_age_s=math.nan
     )
@@ -73,7 +92,12 @@ def running(graph):
     )
     worker.start()
     yield SimpleNamespace(
-        worker=worker, work=work, worked=worked, faults=faults, statistics=tallied.statistics
+        worker=worker,
+        work=work,
+        worked=worked,
+        faults=faults,
+        statistics=tallied.statistics,
+        memory=memory,
     )
     work.may_end.release(100)
     assert worker.stop()
@@ -103,6 +127,22 @@ def test_images_that_come_during_the_work_are_replaced_not_lost(graph, running, 
     assert dict(running.statistics.snapshot().drops) == {'replaced': 5}
     assert running.worked == [1], 'told after each batch, and not before'
     heard.close()
+
+
+def test_an_image_for_which_there_is_no_memory_yet_is_work_too(graph, running, camera):
+    """Whoever watches the network must see that nothing is served."""
+    camera.matched()
+    camera.publish(IMAGE)  # rclpy takes the first one
+    running.work.began()
+    running.work.may_end.release()
+    graph.wait_for(lambda: running.worker.working_s == 0.0, 'the end of the work')
+    running.memory.there.clear()
+    camera.publish(IMAGE)
+    assert running.memory.asked.wait(PATIENCE_S)
+    time.sleep(0.1)
+    assert 0.1 <= running.worker.working_s < PATIENCE_S
+    running.memory.there.set()
+    running.work.began()
 
 
 def test_work_that_fails_is_told_of_and_the_next_image_served(running, camera):

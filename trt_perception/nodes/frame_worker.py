@@ -63,7 +63,10 @@ class FrameWorker:
 
     @property
     def working_s(self) -> float:
-        """Seconds since the batch in work was begun; 0 where there is none. Any thread may ask."""
+        """Seconds since it began to take images, or the batch in work; 0 while it waits for some.
+
+        Any thread may ask.
+        """
         began_s = self._began_s
         return 0.0 if began_s is None else time.perf_counter() - began_s
 
@@ -94,7 +97,12 @@ class FrameWorker:
             self._cameras[number].dropped(REPLACED)
 
     def _turn(self) -> None:
-        self._collect()
+        # An image is taken into memory of the GPU: that may have to be waited for.
+        self._began_s = time.perf_counter()
+        try:
+            self._collect()
+        finally:
+            self._began_s = None
         due_in_s = self._waiting.due_in_s(time.perf_counter())
         if due_in_s == 0.0:
             for camera in self._cameras:
