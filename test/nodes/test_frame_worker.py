@@ -16,6 +16,7 @@ import rclpy
 from sensor_msgs.msg import Image
 
 from nodes.graph import Camera, bgr_image, stamp_of
+from nodes.middleware import numbered
 from nodes.scenes import scene
 from trt_perception.nodes.camera_input import CameraInput, Outputs
 from trt_perception.nodes.frame_subscription import FrameSubscription
@@ -112,6 +113,7 @@ def camera(graph):
     camera.close()
 
 
+@numbered
 def test_images_that_come_during_the_work_are_replaced_not_lost(graph, running, camera):
     camera.matched()
     heard = graph.collect(Image, TOPIC).matched()

@@ -17,6 +17,7 @@ from sensor_msgs.msg import Image
 
 from networks import write_detector
 from nodes.image_sender import image_sender, picture
+from nodes.middleware import numbered
 from on_stand_in import CHOICE, CpuStages, network_on
 from stand_in_driver import StandInDriver
 from trt_perception.errors import FrameError
@@ -157,6 +158,7 @@ def test_memory_is_not_used_again_while_anybody_looks_at_it(open_taking, lender)
     assert lender.use.allocations == before, 'what is free is used again'
 
 
+@numbered
 def test_images_that_were_replaced_are_counted_by_their_numbers(graph, open_taking):
     taking = open_taking()
     heard = graph.collect(Image, taking.topic)
@@ -274,7 +276,11 @@ def fail_in_rcl(monkeypatch):
     [
         (refuse_to_load, 'librcl.so: cannot open shared object file'),
         (read_wrongly, 'rclpy reads another width'),
-        (misplace_the_number, 'publication_sequence_number was'),
+        pytest.param(
+            misplace_the_number,
+            'publication_sequence_number was',
+            marks=numbered,
+        ),
         (fail_in_rcl, 'rcl gave no message, but the status 401'),
     ],
     ids=lambda value: getattr(value, '__name__', ''),

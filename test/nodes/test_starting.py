@@ -15,6 +15,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
 from ament_index_python.packages import get_package_prefix
 
+from nodes.middleware import fast_dds
 from trt_perception.nodes.abandoned_memory import YOUNG_S
 from trt_perception.nodes.transport import SHARED_MEMORY
 
@@ -99,6 +100,7 @@ def test_wrong_arguments_are_told_and_end_it(launch):
     assert 'Traceback' not in output
 
 
+@fast_dds
 def test_who_was_killed_young_waits_and_its_memory_is_removed(launch, tmp_path):
     """The segment of a process that just died looks as if its owner were about to lock it."""
     command = [str(CAMERA), '--ros-args', '-p', 'autostart:=false']
@@ -115,6 +117,7 @@ def test_who_was_killed_young_waits_and_its_memory_is_removed(launch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@fast_dds
 def test_a_signal_while_it_waits_ends_it_before_it_joins(launch, slow, tmp_path):
     first = launch(slow)
     assert first.stdout.readline() == 'importing\n'

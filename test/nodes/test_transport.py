@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.middleware import cyclone_dds, fast_dds
 from trt_perception.cli.isolation import free_domain
 from trt_perception.nodes import transport
 from trt_perception.nodes.transport import PROFILE_VARIABLES, choose_transport
@@ -162,14 +163,13 @@ def test_the_profile_keeps_udp_beside_shared_memory():
     assert root.findtext('.//d:useBuiltinTransports', namespaces=schema) == 'false'
 
 
+@fast_dds
 def test_fast_dds_takes_the_profile(tmp_path):
     """Its segment of 64 MiB appears while a participant lives."""
     pytest.importorskip('rclpy', reason='needs ROS 2')
     before = {path.name for path in Path('/dev/shm').iterdir()}
     if shutil.disk_usage('/dev/shm').free < 2**28:
         pytest.skip('/dev/shm is too small for the profile')
-    if 'fastrtps' not in os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'):
-        pytest.skip('another middleware than Fast DDS')
     code = (
         'import os, rclpy; rclpy.init(); node = rclpy.create_node("sizes")\n'
         f'new = set(os.listdir("/dev/shm")) - {before!r}\n'
@@ -187,10 +187,7 @@ def test_fast_dds_takes_the_profile(tmp_path):
     assert int(done.stdout or 0) >= 64 * 2**20, done.stderr
 
 
-@pytest.mark.skipif(
-    os.environ.get('RMW_IMPLEMENTATION') != 'rmw_cyclonedds_cpp',
-    reason='RMW_IMPLEMENTATION is not rmw_cyclonedds_cpp',
-)
+@cyclone_dds
 @pytest.mark.parametrize('profile', ['cyclonedds.xml', 'cyclonedds_one_machine.xml'])
 def test_cyclone_dds_takes_the_profile(tmp_path, profile):
     """It refuses what it does not know, and then no node starts."""
@@ -206,11 +203,10 @@ def test_cyclone_dds_takes_the_profile(tmp_path, profile):
     assert 'SocketReceiveBufferSize[@max]: 16 MiB' in report.read_text()
 
 
+@fast_dds
 def test_processes_meet_soon(tmp_path):
     """One whose first answer got lost is met at the next announcement."""
     pytest.importorskip('rclpy', reason='needs ROS 2')
-    if 'fastrtps' not in os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'):
-        pytest.skip('another middleware than Fast DDS')
     if os.environ.get('ROS_DISTRO') == 'humble':
         pytest.skip('announces itself by multicast only')
     code = 'import rclpy, sys; rclpy.init(); n = rclpy.create_node("loud"); sys.stdin.readline()'
