@@ -126,6 +126,40 @@ def test_a_frame_that_outlasts_its_camera_is_no_fault(graph, loop, pipeline):
     assert camera.statistics.snapshot().frames_out == 1
 
 
+def test_a_fault_in_the_middle_of_a_batch_costs_each_frame_that_was_left(
+    graph, pipeline, monkeypatch
+):
+    names = ['front', 'left', 'rear']
+    node, loop = started(graph, pipeline, names)
+    publishers = [Camera(graph, f'/stuck{name}').matched() for name in names]
+    in_turn = pipeline.process_in_turn
+
+    def fails_after_the_first(frames):
+        yield next(in_turn(frames))
+        raise RuntimeError('torn in two')
+
+    try:
+        loop._worker.stop()
+        for publisher in publishers:
+            publisher.publish(bgr_image(scene(64, 48)))
+        batch = [
+            (camera, graph.wait_for(camera.subscription.take, 'the image'))
+            for camera in loop.cameras
+        ]
+        monkeypatch.setattr(pipeline, 'process_in_turn', fails_after_the_first)
+        loop.work(batch)
+        drops = [dict(camera.statistics.snapshot().drops) for camera in loop.cameras]
+        assert drops == [{}, {'internal': 1}, {'internal': 1}]
+        snapshot = node.statistics.snapshot()
+        assert (snapshot.frames_out, dict(snapshot.drops)) == (1, {'internal': 2})
+        assert 'torn in two' in node.health.condition().text
+    finally:
+        assert loop.stop()
+        for publisher in publishers:
+            publisher.close()
+        node.destroy_node()
+
+
 class Stuck:
     """A network that answers when the test wants it to."""
 

@@ -28,6 +28,8 @@ from trt_perception.pipeline.statistics import PAUSED, SINCE_STAMP, STALE
 from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.pipeline.waiting_frames import WaitingFrames
 
+_Usable = tuple[CameraInput, Arrival, Frame]
+
 
 class PerceptionLoop:
     """Takes the newest frames of all cameras through one pipeline. See `work`.
@@ -130,7 +132,7 @@ class PerceptionLoop:
         """Look at frames of different cameras and publish what is there."""
         taken_s = time.perf_counter()
         limit_s = self._node.parameters.max_age
-        usable: list[tuple[CameraInput, Arrival, Frame]] = []
+        usable: list[_Usable] = []
         for camera, arrival in batch:
             if limit_s and self._age_s(arrival.frame.stamp_ns) > limit_s:
                 camera.dropped(STALE)  # an age that is not known is not too high
@@ -140,16 +142,27 @@ class PerceptionLoop:
             except FrameError as error:
                 self._failed(camera, error)
         self._pipeline.pictures = any(c.outputs.wants_pictures for c, _, _ in usable)
-        outcomes = self._pipeline.process_in_turn([frame for _, _, frame in usable])
-        for (camera, arrival, _), outcome in zip(usable, outcomes, strict=True):
-            if isinstance(outcome, Exception):  # raised here, it would keep its frame in a circle
-                self._failed(camera, outcome)
-                continue
-            try:
-                self._publish(camera, arrival, outcome, taken_s)
-            except Exception as error:  # of one camera: the others' results are good
-                self._failed(camera, error)
+        self._see_through(usable, taken_s)
         self._note_stamps(batch, taken_s)
+
+    def _see_through(self, usable: Sequence[_Usable], taken_s: float) -> None:
+        through = 0
+        outcomes = self._pipeline.process_in_turn([frame for _, _, frame in usable])
+        try:
+            for (camera, arrival, _), outcome in zip(usable, outcomes, strict=True):
+                through += 1
+                if isinstance(outcome, Exception):  # raised, it would keep its frame in a circle
+                    self._failed(camera, outcome)
+                    continue
+                try:
+                    self._publish(camera, arrival, outcome, taken_s)
+                except Exception as error:  # of one camera: the others' results are good
+                    self._failed(camera, error)
+        except Exception as error:  # a fault of the pipeline costs every frame that was left
+            if through == len(usable):
+                raise
+            for camera, _, _ in usable[through:]:
+                self._failed(camera, error)
 
     def _publish(
         self, camera: CameraInput, arrival: Arrival, perceived: Perceived, taken_s: float
