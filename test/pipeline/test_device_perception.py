@@ -170,6 +170,14 @@ def test_room_for_a_batch_serves_all_smaller_ones(pipeline):
     assert pipeline.memory == before
 
 
+def test_room_for_a_batch_has_each_smaller_one_recorded_before_frames_wait_for_it(pipeline):
+    """A first run and a recording take tens of milliseconds, largest first for the memory."""
+    ran, process = [], pipeline.process
+    pipeline.process = lambda frames: ran.append(len(frames)) or process(frames)
+    pipeline.make_room(3)
+    assert ran == [3, 3, 2, 2, 1, 1]
+
+
 def test_a_larger_image_allocates_once(pipeline):
     pipeline.process([grey(64, 48)])
     before = pipeline.memory.allocations

@@ -66,6 +66,13 @@ def assert_alike(found, expected, name):
         assert same.mean() > 0.99
 
 
+def test_opening_and_looking_print_nothing(frames, capfd):
+    pipeline = opened('street_detect')
+    pipeline.process(frames[:1])
+    pipeline.close()
+    assert capfd.readouterr() == ('', '')
+
+
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('overlap', [False, True])
 def test_gives_what_the_cpu_gives(frames, name, overlap):

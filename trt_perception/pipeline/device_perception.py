@@ -185,11 +185,12 @@ class DevicePipeline(PerceptionPipeline):
     def make_room(self, batch: int) -> None:
         """See `PerceptionPipeline.make_room`.
 
-        The largest batch first: smaller ones then find room in what it took. The other way
-        round each size would take memory of its own.
+        The first run of a batch of some size and its recording take tens of milliseconds, which
+        no frame shall wait for. Smaller ones fit into the memory that the largest takes.
         """
-        for _ in range(2):  # the second run may be recorded
-            self.process([self._grey_frame()] * batch)
+        for size in range(batch, 0, -1):
+            for _ in range(2):  # the second run may be recorded
+                self.process([self._grey_frame()] * size)
 
     def close(self) -> None:
         """Free everything on the GPU. A second call does nothing."""

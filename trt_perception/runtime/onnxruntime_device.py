@@ -33,6 +33,9 @@ CUDA = 'CUDAExecutionProvider'
 _NO_GRAPH = '-1'
 """`gpu_graph_id` of runs that are not to be kept."""
 
+_ERRORS, _WARNINGS = 3, 2
+"""onnxruntime's levels of what it logs; the second is its own choice."""
+
 
 class OnnxRuntimeWeights:
     """One onnxruntime session on the GPU, for any number of `OnnxRuntimeDevice`s.
@@ -121,7 +124,7 @@ class OnnxRuntimeWeights:
     def _session_with(self, path: Path, graph: bool) -> Any:
         """A session, or None where there can be none with a graph."""
         options = self._ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = _ERRORS
         cuda = {
             'device_id': 0,
             'user_compute_stream': str(self._stream.handle),
@@ -129,6 +132,8 @@ class OnnxRuntimeWeights:
             # Power-of-two steps would take up to twice the memory that the network needs.
             'arena_extend_strategy': 'kSameAsRequested',
         }
+        # 1.31 warns that a plug-in for the GPU named by its number is missing, and goes on without.
+        self._ort.set_default_logger_severity(_ERRORS)
         try:
             return self._ort.InferenceSession(
                 str(path), options, providers=[(CUDA, cuda)], enable_fallback=0
@@ -139,6 +144,8 @@ class OnnxRuntimeWeights:
             if graph:
                 return None
             raise not_loaded(path, error, cuda=True) from error
+        finally:
+            self._ort.set_default_logger_severity(_WARNINGS)
 
     def _options(self, graph_id: str) -> Any:
         options = self._ort.RunOptions()
