@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_python_modules(prefix: Path) -> None:
     names = sources('trt_perception', '*.py')
     assert 'trt_perception/errors.py' in names
     assert [name for name in names if not (modules / name).is_file()] == []
+
+
+def test_python_modules_are_compiled(prefix: Path) -> None:
+    (modules,) = prefix.glob('lib/python3*/*-packages')
+    names = [*sources('trt_perception', '*.py'), 'trt_perception/msg/__init__.py']
+    compiled = [cache_from_source(str(modules / name)) for name in names]
+    assert [name for name in compiled if not Path(name).is_file()] == []
 
 
 def test_executables(prefix: Path) -> None:
