@@ -57,6 +57,7 @@ def main() -> int:
     parser.add_argument('--size', default='640x480')
     parser.add_argument('--max-age', type=float, default=0.2)
     parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--backend', default='onnxruntime-cpu')
     parser.add_argument('--network-ms', type=float, default=0, help='at least; 0: the light one')
     parser.add_argument('--domain', type=int, default=60)
     parser.add_argument('--out', type=Path, help='write the figures as JSON')
@@ -113,7 +114,7 @@ def measure(arguments, model: Path, stretches) -> tuple[float, dict, dict, dict]
     Raises CaseFailed where the node or a probe gives up.
     """
     command = (
-        f'detect_node --ros-args -p model:={model} -p backend:=onnxruntime-cpu '
+        f'detect_node --ros-args -p model:={model} -p backend:={arguments.backend} '
         f'-p threads:={arguments.threads} -p max_age:={arguments.max_age} '
         f'-p "cameras:=[{",".join(CAMERAS)}]"'
     )

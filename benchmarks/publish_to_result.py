@@ -2,12 +2,15 @@
 
     python benchmarks/publish_to_result.py                        # this package's cases
     python benchmarks/publish_to_result.py --cases my_cases.yaml  # other nodes, same measure
+    python benchmarks/publish_to_result.py --cases benchmarks/publish_to_result_gpu.yaml
 
 A case is a command, the topic and type of its result (with a header that keeps the image's
 stamp), and environment variables; with `stats`, a topic of PipelineStats, the node's own stages are
 shown besides. `{python}`, `{model}`, `{onnx}`, `{threads}` and `{benchmarks}` are filled in. The
-command's node must subscribe to `/image`. A node that loads its network at the first image has
-`loads_late`: it is shown images until it answers, which do not count.
+model is the light detector, or the `network` of this package that a case names; `backend` says by
+what it is run alone for comparison. The command's node must subscribe to `/image`. A node that
+loads its network at the first image has `loads_late`: it is shown images until it answers, which
+do not count.
 
 A node of another workspace has `source`, the name of an environment variable that holds the path
 of a setup script: the node and those who measure it run in the environment that this leaves.
@@ -25,6 +28,7 @@ import shlex
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,6 +43,7 @@ sys.path.insert(0, str(HERE))
 from measured_node import CaseFailed, MeasuredNode, as_json, environment_on, sourced  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
+from trt_perception.monitoring.gpu_state import find_gpu_source  # noqa: E402
 
 WARM_UP = 10
 """Frames at the start that do not count: discovery and first allocations."""
@@ -57,6 +62,8 @@ class Case:
     stats: str = ''
     source: str = ''
     loads_late: bool = False
+    network: str = ''
+    backend: str = 'onnxruntime-cpu'
 
 
 @dataclass
@@ -96,12 +103,19 @@ def main() -> None:
         model = write_light_detector(Path(folder), detections=arguments.detections, batch=1)
         bare_ms = bare_inference_ms(model.with_suffix('.onnx'), arguments.threads)
         print(f'bare network, {arguments.threads} thread(s): {bare_ms:.2f} ms')
+        alone_ms = {('', 'onnxruntime-cpu'): bare_ms}
+        for network, backend in sorted({(case.network, case.backend) for case in cases}):
+            if (network, backend) not in alone_ms:
+                found_ms = bare_network_ms(network or model, backend)
+                alone_ms[network, backend] = found_ms
+                print(f'{network or "the same"} by {backend}: {found_ms:.2f} ms')
         rows, failed = [], []
         for domain, (size, rate, case) in enumerate(
             ((s, r, c) for s in arguments.sizes for r in arguments.rates for c in cases), 40
         ):
             try:
-                rows.append(measure(case, size, rate, arguments, model, bare_ms, domain))
+                alone = alone_ms[case.network, case.backend]
+                rows.append(measure(case, size, rate, arguments, model, alone, domain))
             except CaseFailed as error:
                 failed.append(f'{case.name} {size} {rate:g} Hz: {error}')
                 print(f'  NOT MEASURED: {failed[-1]}')
@@ -127,6 +141,17 @@ def bare_inference_ms(onnx_file: Path, threads: int) -> float:
     return float(np.median(times[10:]) * 1e3)
 
 
+def bare_network_ms(model: Path | str, backend: str) -> float:
+    """Median of a network alone on any backend, on memory of its own."""
+    from trt_perception.evaluation.frame_timing import network_times
+    from trt_perception.model_store import find_model
+    from trt_perception.pipeline.perception import open_pipeline
+
+    path = model if isinstance(model, Path) else find_model(model)
+    with closing(open_pipeline(path, backend=backend)) as pipeline:
+        return float(np.median(network_times(pipeline, 1, 100)))
+
+
 def measure(
     case: Case,
     size: str,
@@ -143,7 +168,7 @@ def measure(
     frames = arguments.frames + WARM_UP
     command = case.command.format(
         python=sys.executable,
-        model=model,
+        model=case.network or model,
         onnx=model.with_suffix('.onnx'),
         benchmarks=HERE,
         threads=arguments.threads,
@@ -248,8 +273,10 @@ def stages_table(rows: list[Measurement]) -> str:
 
 def machine() -> dict[str, str]:
     """What it ran on, and how busy that was."""
+    gpu = find_gpu_source()
+    beside = '' if gpu is None else f', {gpu.read().name}'
     return {
-        'machine': f'{os.cpu_count()} cores, {platform.machine()}, {platform.system()}',
+        'machine': f'{os.cpu_count()} cores, {platform.machine()}, {platform.system()}{beside}',
         'load': ', '.join(f'{load:.1f}' for load in os.getloadavg()),
         'python': platform.python_version(),
         'ros_distro': os.environ.get('ROS_DISTRO', ''),

@@ -3,6 +3,7 @@
 Renders a street at 10 Hz into bags, replays them, and checks that all runs found the same.
 
     python benchmarks/replay_speed.py [--seconds 20] [--size 1280x720] [--model street_detect]
+        [--backend auto] [--jobs 1 2]
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ def main() -> int:
     parser.add_argument('--seconds', type=int, default=20)
     parser.add_argument('--size', default='1280x720')
     parser.add_argument('--model', default='street_detect')
+    parser.add_argument('--backend', default='auto')
+    parser.add_argument('--jobs', type=int, nargs='+', help='default: 1, and all cores')
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split('x'))
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         bag = record(here / 'street', arguments.seconds * RATE_HZ, (width, height))
-        jobs = sorted({1, len(os.sched_getaffinity(0))})
+        jobs = arguments.jobs or sorted({1, len(os.sched_getaffinity(0))})
         found = [replayed(bag, here / f'jobs{n}', arguments, n) for n in jobs]
     same = all(one == found[0] for one in found)
     print(f'the bags hold {"the same" if same else "DIFFERENT"} messages')
@@ -68,7 +71,8 @@ def replayed(bag: Path, out: Path, arguments: argparse.Namespace, jobs: int) -> 
     They are serialised anew: rclpy leaves what happens to be in memory where CDR has padding.
     """
     command = [sys.executable, '-m', 'trt_perception.cli', 'replay', str(bag), '-q']
-    command += ['--model', arguments.model, '--out', str(out), '--jobs', str(jobs)]
+    command += ['--model', arguments.model, '--backend', arguments.backend]
+    command += ['--out', str(out), '--jobs', str(jobs)]
     begin = time.perf_counter()
     subprocess.run(command, check=True, cwd=out.parent)
     took_s = time.perf_counter() - begin
