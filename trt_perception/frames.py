@@ -42,6 +42,10 @@ class Frame:
         flat = np.ascontiguousarray(image).reshape(-1)
         return cls(flat, height, width, width * 3, 'bgr8', False, stamp_ns, frame_id)
 
+    def showing(self, image: NDArray[np.uint8]) -> Frame:
+        """The same moment of the same camera as another picture; see `from_bgr`."""
+        return Frame.from_bgr(image, stamp_ns=self.stamp_ns, frame_id=self.frame_id)
+
     @classmethod
     def from_file_bytes(cls, data: bytes, *, stamp_ns: int = 0, frame_id: str = '') -> Frame:
         """Wrap the bytes of a JPEG or PNG file."""

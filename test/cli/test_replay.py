@@ -193,6 +193,22 @@ def test_what_cannot_be_read_is_counted_by_cause(replay, detector, tmp_path, cap
     assert '3 (short_data 1, unknown_encoding 1, unreadable 1)' in capsys.readouterr().out
 
 
+def test_what_opencv_refuses_is_counted_too(replay, detector, tmp_path, monkeypatch):
+    """As a node leaves one such image out and serves the next."""
+    convert = cv2.cvtColor
+
+    def refuses_one(image, code):
+        if (image == 2).all():
+            raise cv2.error('no such conversion')
+        return convert(image, code)
+
+    monkeypatch.setattr(cv2, 'cvtColor', refuses_one)
+    write(tmp_path / 'drive', {'/image': [picture(number, 'rgb8') for number in range(5)]})
+    assert replay('drive', '-m', detector) == 0
+    assert len(by_topic(tmp_path / 'out')['/detect_node/detections']) == 4
+    assert read_run(tmp_path / 'out')['skipped'] == {'corrupt': 1}
+
+
 def test_if_no_image_works_the_status_says_so(replay, detector, tmp_path):
     write(tmp_path / 'drive', {'/image': [picture(0, 'cmyk')]})
     assert replay('drive', '-m', detector) == 1

@@ -14,7 +14,7 @@ from trt_perception.frames import COMPRESSED, Frame
 from trt_perception.model_spec import load_model_spec
 from trt_perception.pipeline.making import make_pipeline
 from trt_perception.pipeline.perception import GpuUse, open_pipeline
-from trt_perception.replaying.part_work import checked, looked_at
+from trt_perception.replaying.part_work import looked_at
 from trt_perception.runtime.selection import BackendChoice
 
 
@@ -60,14 +60,14 @@ def test_each_image_comes_with_its_own_result(pipeline, count, batch):
         assert len(perceived.result) == 1
 
 
-def test_what_the_pipeline_reads_is_left_as_it_is():
+def test_what_the_pipeline_reads_is_left_as_it_is(pipeline):
     frame = Frame.from_bgr(np.zeros((48, 64, 3), np.uint8))
-    assert checked(frame) is frame
+    assert pipeline.usable(frame) is frame
 
 
-def test_a_picture_is_decompressed_once():
+def test_a_picture_is_decompressed_once(pipeline):
     data = cv2.imencode('.png', np.full((48, 64, 3), 7, np.uint8))[1].reshape(-1)
-    frame = checked(Frame(data, 0, 0, 0, COMPRESSED, stamp_ns=5, frame_id='left'))
+    frame = pipeline.usable(Frame(data, 0, 0, 0, COMPRESSED, stamp_ns=5, frame_id='left'))
     assert (frame.encoding, frame.width, frame.height) == ('bgr8', 64, 48)
     assert (frame.stamp_ns, frame.frame_id) == (5, 'left')
 
@@ -76,7 +76,7 @@ def test_a_picture_is_decompressed_once():
     ('encoding', 'cause'),
     [('cmyk', 'unknown_encoding'), ('bgr8', 'short_data'), (COMPRESSED, 'corrupt')],
 )
-def test_what_cannot_be_read_says_why(encoding, cause):
+def test_what_cannot_be_read_says_why(pipeline, encoding, cause):
     with pytest.raises(FrameError) as caught:
-        checked(Frame(np.zeros(100, np.uint8), 48, 64, 192, encoding))
+        pipeline.usable(Frame(np.zeros(100, np.uint8), 48, 64, 192, encoding))
     assert caught.value.cause == cause

@@ -269,4 +269,4 @@ def jpeg(frame: Frame, quality: int) -> array.array[int]:
 def _decoded(frame: Frame) -> Frame:
     if frame.encoding != COMPRESSED:
         return frame
-    return Frame.from_bgr(to_bgr(frame), stamp_ns=frame.stamp_ns, frame_id=frame.frame_id)
+    return frame.showing(to_bgr(frame))

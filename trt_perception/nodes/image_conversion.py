@@ -59,7 +59,7 @@ def by_cv_bridge(frame: Frame, bridge: Any) -> Frame:
             f'unknown image encoding {frame.encoding!r}: cv_bridge refuses it too ({error}). '
             f'Known: {", ".join(ENCODINGS)}',
         ) from error
-    return Frame.from_bgr(image, stamp_ns=frame.stamp_ns, frame_id=frame.frame_id)
+    return frame.showing(image)
 
 
 @lru_cache(maxsize=1)

@@ -83,6 +83,10 @@ class ContextsPipeline(PerceptionPipeline):
         while under_way:
             yield self._all_finished(under_way.popleft())
 
+    def usable(self, frame: Frame) -> Frame:
+        """See `PerceptionPipeline.usable`."""
+        return self.contexts[0].usable(frame)
+
     def warm_up(self) -> None:
         """See `PerceptionPipeline.warm_up`. All contexts were warm when they came together."""
         self.contexts[0].warm_up()

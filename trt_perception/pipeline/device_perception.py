@@ -172,6 +172,10 @@ class DevicePipeline(PerceptionPipeline):
         while under_way:
             yield self.finish(under_way.popleft())
 
+    def usable(self, frame: Frame) -> Frame:
+        """See `PerceptionPipeline.usable`."""
+        return self._readable(frame).frame
+
     def _readable(self, frame: Frame) -> ReadableFrame:
         return ReadableFrame.of(frame)
 

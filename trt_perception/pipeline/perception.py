@@ -133,6 +133,15 @@ class PerceptionPipeline:
         """
         return np.empty(nbytes, np.uint8)
 
+    def usable(self, frame: Frame) -> Frame:
+        """The frame in a form that `process` does not refuse: itself, or converted.
+
+        Raises:
+            FrameError: it cannot be used.
+        """
+        image = to_bgr(frame)
+        return frame if np.may_share_memory(image, frame.data) else frame.showing(image)
+
     def frame_done(self, latency_ms: float) -> None:
         """A frame's result is out. See `AdaptivePipeline`; one network has nothing to choose."""
 

@@ -35,5 +35,5 @@ class ReadableFrame(NamedTuple):
         if frame.encoding in DEVICE_ENCODINGS:
             return cls(frame, check_frame(frame), frame)
         image = to_bgr(frame)
-        plain = Frame.from_bgr(image, stamp_ns=frame.stamp_ns, frame_id=frame.frame_id)
+        plain = frame.showing(image)
         return cls(plain, plain.data.size, image)

@@ -11,10 +11,9 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 from trt_perception.errors import FrameError, OutputError
-from trt_perception.frames import COMPRESSED, Frame
+from trt_perception.frames import Frame
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.tracked import TrackedCameras
-from trt_perception.preprocessing.colour import check_frame, to_bgr
 from trt_perception.replaying.parts_folder import (
     finish,
     part_path,
@@ -72,7 +71,7 @@ class PartWork:
                 writer.add_type_definitions(dict(self.recipe.definitions))
                 skipped: Counter[str] = Counter()
                 frames = 0
-                readable = self._readable(bag, skipped, tell)
+                readable = self._readable(bag, networks.pipeline, skipped, tell)
                 in_part = _Written(writer, messages)
                 for image, frame, perceived in looked_at(
                     networks.pipeline, readable, self.recipe.batch
@@ -88,7 +87,7 @@ class PartWork:
             raise
 
     def _readable(
-        self, bag: ImageBag, skipped: Counter[str], tell: Tell
+        self, bag: ImageBag, pipeline: PerceptionPipeline, skipped: Counter[str], tell: Tell
     ) -> Iterator[tuple[BagImage, Frame]]:
         """The images that can be used; the others are counted by cause."""
         topics = [camera.topic for camera in self.cameras]
@@ -97,7 +96,7 @@ class PartWork:
             cause = 'unreadable'
             if frame is not None:
                 try:
-                    frame, cause = checked(frame), ''
+                    frame, cause = pipeline.usable(frame), ''
                 except FrameError as error:
                     cause = error.cause
             if frame is None or cause:
@@ -176,18 +175,6 @@ def looked_at(
     for found in pipeline.process_all(frames()):
         for perceived in found:
             yield (*under_way.popleft(), perceived)
-
-
-def checked(frame: Frame) -> Frame:
-    """A frame that the pipeline takes: itself, or decompressed.
-
-    Raises:
-        FrameError: it cannot be used.
-    """
-    if frame.encoding != COMPRESSED:
-        check_frame(frame)
-        return frame
-    return Frame.from_bgr(to_bgr(frame), stamp_ns=frame.stamp_ns, frame_id=frame.frame_id)
 
 
 class _Written:
