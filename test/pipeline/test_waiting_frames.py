@@ -107,3 +107,102 @@ def test_nothing_is_lost_and_nobody_starves(case):
             passed_over[camera] += 1
             assert passed_over[camera] <= (cameras - 1) // max_batch + 1
     assert dict(frames.clear()) == newest
+
+
+WORK_S = 0.004
+
+
+def heard(*periods_s: float, until_s: float = 1.0) -> WaitingFrames[str]:
+    """Cameras that kept their periods so far and brought their last frame before `until_s`."""
+    frames = waiting(len(periods_s), 1)
+    moments = sorted(
+        (number * period_s, camera)
+        for camera, period_s in enumerate(periods_s)
+        for number in range(int(until_s / period_s + 0.999))
+    )
+    for now_s, camera in moments:
+        frames.put(camera, 'before', now_s)
+        frames.take()
+    frames.worked(WORK_S)
+    return frames
+
+
+def test_the_frame_of_a_faster_camera_waits_for_one_that_is_expected():
+    frames = heard(0.03, 0.1)
+    frames.put(0, 'more', 0.998)
+    assert frames.due_in_s(0.998) == pytest.approx(0.002, abs=0.001)
+    frames.put(1, 'expected', 1.0)
+    assert frames.due_in_s(1.0) == 0.0
+    assert frames.take() == [(1, 'expected')]
+    assert frames.due_in_s(1.004) == 0.0, 'the next one is far'
+    assert frames.take() == [(0, 'more')]
+
+
+def test_it_does_not_wait_where_it_is_through_before():
+    frames = heard(0.03, 0.1)
+    frames.put(0, 'more', 0.98)
+    assert frames.due_in_s(0.98) == 0.0
+
+
+def test_it_does_not_wait_for_what_does_not_come():
+    frames = heard(0.03, 0.1)
+    frames.put(0, 'more', 0.998)
+    assert frames.due_in_s(1.001) == 0.0
+
+
+def test_it_goes_before_its_own_next_one_would_replace_it():
+    frames = heard(0.03, *[0.1] * 6)
+    for camera, moment in enumerate((0.905, 0.910, 0.915, 0.920, 0.925, 0.930), start=1):
+        frames.put(camera, 'now at another moment', moment)
+    frames.clear()
+    frames.put(0, 'more', 1.003)
+    assert 0 < frames.due_in_s(1.003) <= 0.003
+    assert frames.due_in_s(1.030) == 0.0
+
+
+def test_it_waits_for_one_batch_of_each_camera_at_most():
+    frames = heard(0.03, 0.1)
+    frames.put(0, 'more', 0.9905)
+    frames.put(0, 'still more', 0.998)
+    assert frames.due_in_s(0.998) == pytest.approx(0.9905 + 2 * WORK_S - 0.998)
+
+
+def test_it_does_not_grow_too_old_over_its_wait():
+    frames = heard(0.03, 0.1)
+    frames.put(0, 'more', 0.9965)
+    assert frames.due_in_s(0.9965) > 0.003
+    assert frames.due_in_s(0.9965, max_age_s=0.004) == pytest.approx(0.002)
+
+
+@pytest.mark.parametrize(
+    ('periods_s', 'why'),
+    [
+        ((0.1, 0.1), 'cameras of one rate take turns'),
+        ((0.09, 0.1), 'nearly one rate'),
+        ((0.3, 0.1), 'the slower camera waits for nobody'),
+        ((0.03,), 'the only camera'),
+    ],
+)
+def test_no_other_frame_waits(periods_s, why):
+    for now_s in (0.9701, 0.9801, 0.9901, 0.9971, 0.9981, 0.9991):
+        frames = heard(*periods_s)
+        frames.put(0, 'a', now_s)
+        assert frames.due_in_s(now_s) == 0.0, why
+
+
+def test_nobody_waits_for_a_slower_camera_that_is_dead():
+    frames = heard(0.03, 0.1)
+    now_s = 1.02
+    while now_s < 1.0 + QUIET_S + 0.2:
+        frames.put(0, 'a', now_s)
+        if now_s > 0.9 + QUIET_S:
+            assert frames.due_in_s(now_s) == 0.0
+        frames.clear()
+        now_s += 0.03
+
+
+def test_nothing_waits_before_it_is_known_how_long_a_batch_takes():
+    frames = heard(0.03, 0.1)
+    frames._worked_s.clear()
+    frames.put(0, 'more', 0.998)
+    assert frames.due_in_s(0.998) == 0.0

@@ -38,6 +38,7 @@ class FrameWorker:
         worked: Callable[[], None] = lambda: None,
         failed: Callable[[Exception], None],
         paused: Callable[[], str],
+        max_age: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -49,6 +50,7 @@ class FrameWorker:
             worked: called when that is through with a batch.
             failed: told of whatever else goes wrong; the next image is served.
             paused: the cause for which frames are dropped now; '' for none.
+            max_age: seconds after which `work` drops a frame; 0 for never.
         """
         self._cameras = tuple(cameras)
         self._wait = wait
@@ -57,6 +59,7 @@ class FrameWorker:
         self._worked = worked
         self._failed = failed
         self._paused = paused
+        self._max_age = max_age
         self._stopping = threading.Event()
         self._began_s: float | None = None
         self._thread = threading.Thread(target=self._run, name='perception', daemon=True)
@@ -103,7 +106,7 @@ class FrameWorker:
             self._collect()
         finally:
             self._began_s = None
-        due_in_s = self._waiting.due_in_s(time.perf_counter())
+        due_in_s = self._waiting.due_in_s(time.perf_counter(), self._max_age())
         if due_in_s == 0.0:
             for camera in self._cameras:
                 assert camera.subscription is not None
@@ -112,6 +115,7 @@ class FrameWorker:
             try:
                 self._work([(self._cameras[n], arrival) for n, arrival in self._waiting.take()])
             finally:
+                self._waiting.worked(time.perf_counter() - self._began_s)
                 self._began_s = None
             self._worked()
         else:

@@ -91,6 +91,7 @@ class PerceptionLoop:
             worked=self._node.between_frames,
             failed=self._faulted,
             paused=lambda: '' if self._node.enabled else PAUSED,
+            max_age=lambda: self._node.parameters.max_age,
         )
         # What has been made so far stays: the collector need not look at it while frames wait.
         gc.freeze()
