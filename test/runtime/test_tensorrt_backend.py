@@ -1,5 +1,6 @@
 """TensorRT's runtime on a stand-in for its API; see docs/verification.md for what that proves."""
 
+import contextlib
 import sys
 from types import SimpleNamespace
 
@@ -458,6 +459,18 @@ def test_layers_are_timed(owner):
     owner.call(lambda gpu: device.bind(images(1), ADDRESSES))
     (layer,) = owner.call(lambda gpu: device.layers(5))
     assert (layer.name, layer.ms) == ('conv', 0.5)
+
+
+@pytest.mark.parametrize('refuses', [None, 'execute'])
+def test_after_its_layers_were_timed_a_network_runs_without_a_profiler(owner, refuses):
+    """Every later run would be timed, too."""
+    trt = StandInTensorRT()
+    device = device_on(owner, trt)
+    owner.call(lambda gpu: device.bind(images(1), ADDRESSES))
+    trt.refuses = refuses
+    with pytest.raises(InferenceError) if refuses else contextlib.nullcontext():
+        owner.call(lambda gpu: device.layers(5))
+    assert [context.profiler for context in trt.contexts] == [None]
 
 
 def test_an_opened_engine_gives_everything_back(owner):

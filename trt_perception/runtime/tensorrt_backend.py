@@ -184,11 +184,14 @@ class TensorRTDevice:
             def report_layer_time(self, layer_name: str, ms: float) -> None:
                 told.append((layer_name, '', ms))
 
-        self._profiler = Profiler()  # TensorRT does not keep it alive
-        self._context.profiler = self._profiler
-        for _ in range(runs + 2):
-            self._execute()
-            self._stream.synchronize()
+        profiler = Profiler()  # named here: TensorRT does not keep it alive
+        self._context.profiler = profiler
+        try:
+            for _ in range(runs + 2):
+                self._execute()
+                self._stream.synchronize()
+        finally:
+            self._context.profiler = None  # NVIDIA's pyEngine.cpp: its setter takes a pointer
         return medians(told, skipped=2)
 
     def close(self) -> None:
