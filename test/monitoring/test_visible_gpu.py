@@ -15,16 +15,22 @@ class Driver:
     class NVMLError(Exception):
         pass
 
-    def __init__(self, cores=(1000, 16000, 16000), tells_cores=True):
+    class NVMLError_NoPermission(NVMLError):  # noqa: N801
+        pass
+
+    def __init__(self, cores=(1000, 16000, 16000), tells_cores=True, kept=()):
         names = ('small', 'large', 'larger')[: len(cores)]
         self.cores = dict(zip(names, cores, strict=True))
         self.names = names
         self.tells_cores = tells_cores
+        self.kept = kept
 
     def nvmlDeviceGetCount(self):  # noqa: N802
         return len(self.names)
 
     def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
+        if self.names[index] in self.kept:
+            raise self.NVMLError_NoPermission('insufficient permissions')
         return self.names[index]
 
     def nvmlDeviceGetUUID(self, handle):  # noqa: N802
@@ -68,6 +74,21 @@ def test_a_machine_without_a_gpu():
 )
 def test_the_first_that_cuda_sees(variables, name):
     assert visible_gpu(Driver(), variables) == name
+
+
+@pytest.mark.parametrize(
+    ('kept', 'first'), [(('large',), 'larger'), (('small', 'larger'), 'large')]
+)
+def test_a_gpu_that_is_kept_from_this_user_hides_no_other(kept, first):
+    """CUDA does not count it either: it cannot be opened."""
+    assert visible_gpu(Driver(kept=kept), {}) == first
+    in_bus_order = {'CUDA_DEVICE_ORDER': 'PCI_BUS_ID', 'CUDA_VISIBLE_DEVICES': '1'}
+    assert visible_gpu(Driver(kept=('small',)), in_bus_order) == 'larger'
+
+
+def test_where_all_are_kept_from_this_user_there_is_none():
+    with pytest.raises(OSError, match="no GPU '0'"):
+        visible_gpu(Driver(kept=('small', 'large', 'larger')), {})
 
 
 def test_a_driver_that_does_not_tell_how_fast_they_are():

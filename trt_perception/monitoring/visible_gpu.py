@@ -32,9 +32,7 @@ def visible_gpu(nvml: Any, environment: Mapping[str, str] | None = None) -> Any:
         if first.startswith('MIG-'):
             part = nvml.nvmlDeviceGetHandleByUUID(first)
             return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(part)
-        handles = [
-            nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())
-        ]
+        handles = _permitted(nvml)
         if first.startswith('GPU-'):
             # CUDA takes the beginning of a UUID as well, if only one GPU has it.
             found = [one for one in handles if _text(nvml.nvmlDeviceGetUUID(one)).startswith(first)]
@@ -47,6 +45,18 @@ def visible_gpu(nvml: Any, environment: Mapping[str, str] | None = None) -> Any:
     if len(found) != 1:
         raise OSError(f'there is no GPU {first!r} (CUDA_VISIBLE_DEVICES is {all_visible!r})')
     return found[0]
+
+
+def _permitted(nvml: Any) -> list[Any]:
+    """The GPUs in the order of the bus, without those that this user may not open.
+
+    The driver counts these, too (NVML, nvmlDeviceGetCount_v2). CUDA does not.
+    """
+    handles = []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        with contextlib.suppress(nvml.NVMLError_NoPermission):
+            handles.append(nvml.nvmlDeviceGetHandleByIndex(index))
+    return handles
 
 
 def _in_cuda_order(nvml: Any, handles: list[Any], environment: Mapping[str, str]) -> list[Any]:
