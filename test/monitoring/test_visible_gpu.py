@@ -15,7 +15,7 @@ class Driver:
     class NVMLError(Exception):
         pass
 
-    class NVMLError_NoPermission(NVMLError):  # noqa: N801
+    class NVMLError_NoPermission(NVMLError):  # noqa: N801, N818
         pass
 
     def __init__(self, cores=(1000, 16000, 16000), tells_cores=True, kept=()):
