@@ -30,7 +30,7 @@ open_built_pipeline(sys.argv[1]).close()
 
 NODES = ('camera_node', 'classify_node', 'detect_node', 'overlay_node', 'segment_node')
 UNUSED = {
-    'onnx', 'google.protobuf', 'scipy', 'pandas', 'polars', 'torch', 'matplotlib',
+    'onnx', 'google.protobuf', 'psutil', 'scipy', 'pandas', 'polars', 'torch', 'matplotlib',
     'prometheus_client',
     'pynvml', 'pycuda', 'tensorrt', 'tensorrt_bindings', 'tensorrt_rtx', 'tensorrt_rtx_bindings',
     'rosbags', 'tqdm', 'launch', 'lark', 'em', 'importlib.metadata', 'multiprocessing',

@@ -27,7 +27,7 @@ class MachineWatch:
         *,
         find_gpu: Callable[[], GpuSource | None] = find_gpu_source,
     ) -> None:
-        """Start to read.
+        """Start to read, for the first time after a period: a node that starts has better to do.
 
         Args:
             period_s: seconds between two readings.
@@ -51,6 +51,8 @@ class MachineWatch:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        if self._ended.wait(self._period_s):
+            return
         process = ProcessSource()
         gpu = self._find_gpu()
         try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import psutil
-
 from trt_perception.monitoring.heap import heap_in_use_bytes
 
 
@@ -44,10 +42,14 @@ class ProcessSource:
         Raises:
             psutil.NoSuchProcess: there is none of this number.
         """
+        # Here, since a node reads its first state after its first images: see `MachineWatch`.
+        import psutil
+
+        self._machine_cpu_percent = psutil.cpu_percent
         self._process = psutil.Process(os.getpid() if pid is None else pid)
         self._own = self._process.pid == os.getpid()
         self._process.cpu_percent()
-        psutil.cpu_percent()
+        self._machine_cpu_percent()
 
     def read(self) -> ProcessState:
         """The state now. Raises psutil.NoSuchProcess when the process has ended."""
@@ -57,6 +59,6 @@ class ProcessSource:
                 rss_bytes=int(self._process.memory_info().rss),
                 threads=int(self._process.num_threads()),
                 handles=int(self._process.num_fds()),
-                machine_cpu=psutil.cpu_percent() / 100,
+                machine_cpu=self._machine_cpu_percent() / 100,
                 heap_bytes=heap_in_use_bytes() if self._own else 0,
             )
