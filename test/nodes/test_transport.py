@@ -71,6 +71,7 @@ def test_naming_fast_dds_is_no_other_choice(rmw):
 
 
 CYCLONE = {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}
+CYCLONE_PROFILES = ('cyclonedds.xml', 'cyclonedds_one_machine.xml')
 
 
 @pytest.mark.parametrize(
@@ -118,18 +119,38 @@ def test_a_machine_that_does_not_tell_its_sockets_limit_is_served(tmp_path, monk
     assert choose_transport(CYCLONE, 2).variables
 
 
-@pytest.mark.parametrize('profile', ['cyclonedds.xml', 'cyclonedds_one_machine.xml'])
-def test_cyclone_dds_fails_for_no_machine(profile):
-    """A least size of the buffer would, where the kernel gives less; a piece fits a datagram."""
-    root = ElementTree.parse(CONFIG / profile).getroot()
-    names = {'c': root.tag[1:].split('}')[0]}
+@pytest.mark.parametrize('profile', CYCLONE_PROFILES)
+def test_cyclone_dds_asks_for_room_but_does_not_insist(profile):
+    """With a least size it ends where the kernel gives less."""
+    root, names = cyclone_profile(profile)
     [room] = root.iterfind('.//c:SocketReceiveBufferSize', names)
     assert set(room.attrib) == {'max'}
-    sizes = [
+
+
+def test_what_cyclone_dds_sends_over_a_network_stays_as_it_is():
+    root, names = cyclone_profile('cyclonedds.xml')
+    assert root.find('.//c:General', names) is None
+
+
+def test_a_piece_fits_a_datagram():
+    root, names = cyclone_profile('cyclonedds_one_machine.xml')
+    piece, datagram = (
         int((root.findtext(f'.//c:{name}', namespaces=names) or '').removesuffix('B'))
         for name in ('FragmentSize', 'MaxMessageSize')
-    ]
-    assert sizes[0] + 256 < sizes[1] <= 65500
+    )
+    assert piece + 256 < datagram <= 65500
+
+
+@pytest.mark.parametrize('profile', CYCLONE_PROFILES)
+def test_no_shared_memory_that_needs_a_daemon(profile):
+    """Where that does not run a process aborts."""
+    root, names = cyclone_profile(profile)
+    assert root.find('.//c:SharedMemory', names) is None
+
+
+def cyclone_profile(name: str) -> tuple[ElementTree.Element, dict[str, str]]:
+    root = ElementTree.parse(CONFIG / name).getroot()
+    return root, {'c': root.tag[1:].split('}')[0]}
 
 
 def test_a_profile_in_the_current_folder_stands(tmp_path):
@@ -188,7 +209,7 @@ def test_fast_dds_takes_the_profile(tmp_path):
 
 
 @cyclone_dds
-@pytest.mark.parametrize('profile', ['cyclonedds.xml', 'cyclonedds_one_machine.xml'])
+@pytest.mark.parametrize('profile', CYCLONE_PROFILES)
 def test_cyclone_dds_takes_the_profile(tmp_path, profile):
     """It refuses what it does not know, and then no node starts."""
     report = tmp_path / 'settings'
