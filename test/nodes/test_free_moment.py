@@ -32,8 +32,8 @@ def node(graph):
 
 
 def test_without_frames_a_report_does_not_wait(node):
-    node._report_soon()
-    node._report_soon()
+    node._report_times.due()
+    node._report_times.due()
     assert node.reports == 2
 
 
@@ -41,7 +41,7 @@ def test_a_report_waits_for_the_end_of_the_next_frame(graph, node):
     executor = SingleThreadedExecutor(context=graph.context)
     executor.add_node(node)
     node.between_frames()
-    node._report_soon()
+    node._report_times.due()
     assert node.reports == 0
     node.between_frames()
     assert node.reports == 0, 'it is of the executor, not of the thread that works'
@@ -55,6 +55,6 @@ def test_a_report_waits_for_the_end_of_the_next_frame(graph, node):
 
 def test_a_report_waits_no_longer_than_for_the_next_one(node):
     node.between_frames()
-    node._report_soon()
-    node._report_soon()
+    node._report_times.due()
+    node._report_times.due()
     assert node.reports == 1

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock, ClockType
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -27,6 +24,7 @@ from trt_perception.nodes.memory import give_freed_memory_back, return_free_page
 from trt_perception.nodes.metrics import Metrics, Told
 from trt_perception.nodes.parameters import DeclaredParameters
 from trt_perception.nodes.plain_logger import PlainLogger
+from trt_perception.nodes.report_times import REPORT_PERIOD_S, ReportTimes
 from trt_perception.nodes.reports import (
     Engine,
     Report,
@@ -36,15 +34,11 @@ from trt_perception.nodes.reports import (
     pipeline_values,
     stats_message,
 )
+from trt_perception.nodes.transitions import refuse_impossible_transitions
 from trt_perception.pipeline.statistics import PipelineStatistics
-
-REPORT_PERIOD_S = 1.0
 
 _FREE_PAGES_PERIOD_S = 60.0
 """A return takes milliseconds, and the next frames have to ask for their pages again."""
-
-_FRAMES_FLOW_S = 0.5
-"""Seconds since the last frame was done within which a next one is expected."""
 
 _CONFIGURED = ('inactive', 'active', 'activating', 'deactivating', 'cleaningup')
 
@@ -112,13 +106,10 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
         )
         self.create_service(SetBool, '~/enable', self._on_enable)
-        self._refuse_impossible_transitions()
+        refuse_impossible_transitions(self, self.report)
         # A steady clock: with use_sim_time and no /clock, ROS time never goes on.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._frame_done_s = -math.inf
-        self._report_waits = False
-        self._now_report = self.create_guard_condition(self.report)
-        self.create_timer(REPORT_PERIOD_S, self._report_soon, clock=self._steady)
+        self._report_times = ReportTimes(self, self._steady, self.report)
         self.create_timer(_FREE_PAGES_PERIOD_S, return_free_pages, clock=self._steady)
         self._start_timer = self.create_timer(0.0, self._start, clock=self._steady)
 
@@ -189,10 +180,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         so that else one frame of each second might meet it, for as long as the node runs. Any
         thread may call this.
         """
-        self._frame_done_s = time.monotonic()
-        if self._report_waits:
-            self._report_waits = False
-            self._now_report.trigger()
+        self._report_times.between_frames()
 
     def report(self) -> None:
         """Publish ~/stats and /diagnostics now."""
@@ -233,8 +221,11 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             self._metrics.open(self.parameters.metrics_port)
             if self._metrics.trouble:
                 self.get_logger().warning(self._metrics.trouble)
-            with self._reporting():
-                self.configure()
+            try:
+                with self._report_times.from_a_thread():
+                    self.configure()
+            finally:
+                self.doing = ''
 
         return self._mended(self._attempt('configure', checked, self._free))
 
@@ -297,66 +288,12 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             self._attempt(f'undo: {what}', undo)
         return TransitionCallbackReturn.FAILURE
 
-    @contextlib.contextmanager
-    def _reporting(self) -> Iterator[None]:
-        """Report from another thread, since the executor's has no time for its timer."""
-        done = threading.Event()
-
-        def report() -> None:
-            while not done.wait(REPORT_PERIOD_S):
-                self.report()
-
-        thread = threading.Thread(target=report, name='reports', daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            self.doing = ''
-
     def _start(self) -> None:
         self._start_timer.cancel()
         if self.parameters.autostart and self.state == 'unconfigured':
             if self.trigger_configure() is TransitionCallbackReturn.SUCCESS:
                 self.trigger_activate()
             self.report()
-
-    def _report_soon(self) -> None:
-        """Report when the next frame is done; at once where none comes, or waiting was in vain."""
-        frames_flow = time.monotonic() - self._frame_done_s < _FRAMES_FLOW_S
-        if frames_flow and not self._report_waits:
-            self._report_waits = True
-            return
-        self._report_waits = False
-        self.report()
-
-    def _refuse_impossible_transitions(self) -> None:
-        """Answer no to a transition that this state has not; rclpy raises in its callback."""
-        [service] = [s for s in self.services if s.srv_type is ChangeState]
-        change = service.callback
-
-        def answer(
-            request: ChangeState.Request, response: ChangeState.Response
-        ) -> ChangeState.Response:
-            possible = self._state_machine.available_transitions
-            wanted = request.transition
-            fits = [t for t in possible if wanted.label in ('', t[1])]
-            if wanted.label == '':
-                fits = [t for t in fits if t[0] == wanted.id]
-            if not fits:
-                names = sorted({t[1] for t in possible})
-                self.get_logger().warning(
-                    f'transition {wanted.label or wanted.id} refused: the node is '
-                    f'{self.state}; possible: {", ".join(names) or "none"}'
-                )
-                response.success = False
-                return response
-            answered: ChangeState.Response = change(request, response)
-            self.report()
-            return answered
-
-        service.callback = answer
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.enabled = request.data

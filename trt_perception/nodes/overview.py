@@ -17,7 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from trt_perception.closing import Closing
 from trt_perception.monitoring.node_state import NodeState
 from trt_perception.msg import PipelineStats
-from trt_perception.nodes.lifecycle import REPORT_PERIOD_S
+from trt_perception.nodes.report_times import REPORT_PERIOD_S
 from trt_perception.pipeline.statistics import SINCE_STAMP
 
 SILENT_S = 3 * REPORT_PERIOD_S
