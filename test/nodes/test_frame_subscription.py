@@ -82,6 +82,31 @@ def test_images_of_another_type_are_named(node, strangers):
     assert words in node.output()
 
 
+def test_images_that_are_there_in_the_other_form_are_pointed_at(graph, node):
+    other = rclpy.create_node('zipper', context=graph.context)
+    other.create_publisher(CompressedImage, '/in/compressed', 1)
+    words = (
+        'nobody publishes /in (sensor_msgs/msg/Image). /in/compressed has them as '
+        'sensor_msgs/msg/CompressedImage: start this node with the parameter `image_transport` at '
+        'compressed and `image` remapped to /in'
+    )
+    assert words in node.diagnostics(lambda s: '/in/compressed' in s.message).message
+    other.destroy_node()
+    node.diagnostics(lambda s: '/in/compressed' not in s.message)
+
+
+def test_a_topic_named_with_the_ending_of_compressed_images_is_understood(graph, model):
+    other = rclpy.create_node('zipper', context=graph.context)
+    other.create_publisher(CompressedImage, '/zip/compressed', 1)
+    remapped = {'image': '/zip/compressed'}
+    with graph.running('detect_node', 'misled', {'model': model}, remapped) as node:
+        status = node.diagnostics(lambda s: '/zipper publishes' in s.message)
+        assert '`image_transport` at compressed and `image` remapped to /zip' in status.message
+        # The graph tells of a publisher before it tells whose it is.
+        assert 'UNKNOWN' not in node.output()
+    other.destroy_node()
+
+
 def test_a_quality_of_service_that_does_not_fit_is_explained(node, strangers):
     strangers('hasty', reliability=ReliabilityPolicy.BEST_EFFORT)
     status = node.diagnostics(lambda s: '/hasty offers a quality of service' in s.message)

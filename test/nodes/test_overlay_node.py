@@ -457,3 +457,14 @@ def test_colours_may_come_from_a_model(graph, expecting, inputs, pictures, tmp_p
     picture = picture_of(pictures, inputs.publish(image=bgr_image(GREY), detections=found))
     assert picture[120, 61].tolist() == pytest.approx([0, 0, 255], abs=60)
     assert picture[60, 231].tolist() == pytest.approx(bgr(palette_color(1)), abs=60)
+
+
+def test_whoever_wants_the_picture_and_cannot_have_it_is_named(graph):
+    with graph.running('overlay_node', 'unseen_painter') as node:
+        node.wait_state('active')
+        one = graph.node.create_subscription(Image, node.topic('overlay'), lambda _: None, LATCHED)
+        words = 'Volatile publisher and transient local subscription'
+        assert '/probe gets nothing on /unseen_painter/overlay' in (
+            node.diagnostics(lambda s: words in s.message).message
+        )
+        graph.node.destroy_subscription(one)

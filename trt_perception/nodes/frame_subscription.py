@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 from trt_perception.errors import FrameError
 from trt_perception.frames import Frame
 from trt_perception.nodes.byte_take import Memory
+from trt_perception.nodes.endpoints import NAMELESS, misfit, node_of, type_name
 from trt_perception.nodes.health import STALE, WARN, Condition
 from trt_perception.nodes.image_taking import ImageTaking, frame_and_header
 from trt_perception.nodes.image_wait import OwnThread
@@ -35,6 +36,9 @@ _CREDIBLE_WAIT_S = 60.0
 """Seconds that an image can have waited to be taken."""
 
 _NS = 10**9
+
+_COMPRESSED = '/compressed'
+"""What image_transport puts behind the name of the topic that it compresses."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class FrameSubscription:
         self._kind = Image if transport == 'raw' else CompressedImage
         self._newest_s = time.perf_counter()
         self._said: set[str] = set()
+        self._nameless: set[str] = set()
         self._count = 0
         self._gaps = SequenceGaps()
         self.stamps = StampWatch()
@@ -178,25 +183,34 @@ class FrameSubscription:
     def _log(self, found: list[Condition]) -> None:
         """Log each condition when it begins."""
         texts = {condition.text for condition in found}
-        for text in sorted(texts - self._said):
+        # Who has just come tells its name within the next second.
+        waiting = {text for text in texts if NAMELESS in text} - self._said - self._nameless
+        for text in sorted(texts - waiting - self._said):
             self._node.get_logger().warning(text)
-        self._said = texts
+        self._said, self._nameless = texts - waiting, waiting
 
     def _about(self, publishers: Sequence[TopicEndpointInfo]) -> list[Condition]:
-        wanted = f'sensor_msgs/msg/{self._kind.__name__}'
+        wanted = type_name(self._kind)
         if not publishers:
-            return [Condition(WARN, f'nobody publishes {self.topic} ({wanted})')]
+            return [Condition(WARN, f'nobody publishes {self.topic} ({wanted}){self._beside()}')]
         found, fitting = [], []
         for publisher in publishers:
-            name = f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
-            verdict, reason = qos_check_compatible(publisher.qos_profile, self._profile)
+            name = node_of(publisher)
             if publisher.topic_type != wanted:
-                text = f'{name} publishes {publisher.topic_type} on {self.topic}, not {wanted}'
-            elif verdict == QoSCompatibility.ERROR:
+                text = (
+                    f'{name} publishes {publisher.topic_type} on {self.topic}, not '
+                    f'{wanted}{self._beside()}'
+                )
+            elif reason := misfit(publisher.qos_profile, self._profile):
+                remedy = (
+                    'Start this node with the parameter `reliability` at best_effort, or change '
+                    'the publisher'
+                    if 'reliable subscription' in reason
+                    else 'Change the publisher, or the qos_overrides of this node'
+                )
                 text = (
                     f'{name} offers a quality of service on {self.topic} that does not fit: '
-                    f'{_misfits(reason)}. Start this node with the parameter `reliability` at '
-                    'best_effort, or change the publisher'
+                    f'{reason}. {remedy}'
                 )
             else:
                 fitting.append(name)
@@ -212,6 +226,21 @@ class FrameSubscription:
                 )
             )
         return found
+
+    def _beside(self) -> str:
+        """Where the same images may be had in the other form; '' where nobody offers them."""
+        raw = self.topic.removesuffix(_COMPRESSED)
+        name = f'{raw}{_COMPRESSED}' if self._kind is Image else raw
+        other, transport = (
+            (CompressedImage, 'compressed') if self._kind is Image else (Image, 'raw')
+        )
+        kinds = {one.topic_type for one in self._node.get_publishers_info_by_topic(name)}
+        if type_name(other) not in kinds:
+            return ''
+        return (
+            f'. {name} has them as {type_name(other)}: start this node with the parameter '
+            f'`image_transport` at {transport} and `image` remapped to {raw}'
+        )
 
     def _hand_over(self, message: Image | CompressedImage) -> None:
         assert self._arrived is not None
@@ -234,14 +263,8 @@ class FrameSubscription:
 
 def compressed_topic(node: Node, image: str = 'image') -> str:
     """Where `image/compressed` is: remapped by itself, or beside a remapped `image`."""
-    name = f'{image}/compressed'
+    name = f'{image}{_COMPRESSED}'
     remapped = str(node.resolve_topic_name(name))
     if remapped != node.resolve_topic_name(name, only_expand=True):
         return remapped
-    return f'{node.resolve_topic_name(image)}/compressed'
-
-
-def _misfits(reason: str) -> str:
-    """The middleware's sentences, without the marks between them."""
-    sentences = (text.strip().removeprefix('ERROR: ') for text in reason.split(';'))
-    return ', '.join(text for text in sentences if text)
+    return f'{node.resolve_topic_name(image)}{_COMPRESSED}'

@@ -25,6 +25,7 @@ from trt_perception.nodes.camera_input import (
     image_topics,
     private_prefix,
 )
+from trt_perception.nodes.endpoints import SILENT_EVENTS, ResultSubscribers
 from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.lifecycle import PerceptionNode
@@ -71,6 +72,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         self.class_ids: tuple[str, ...] = ()
         self._camera_stats: list[tuple[CameraInput, Publisher]] = []
         self._publishers_made: list[Publisher] = []
+        self._result_subscribers = ResultSubscribers(self)
         self._label_info: Publisher | None = None
         self._vision_info: Publisher | None = None
         self.opening = ModelOpening(self, self._moved)
@@ -219,6 +221,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         return [
             *self.loop.conditions(limits),
             *limits.of_gpu(self.machine.newest.gpu),
+            *self._result_subscribers.conditions(self._publishers_made),
             *([Condition(WARN, note)] if note else ()),
         ]
 
@@ -247,6 +250,7 @@ class InferenceNode(PerceptionNode[Parameters]):
             kind,
             topic,
             profile or RESULTS,
+            event_callbacks=SILENT_EVENTS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._publishers_made.append(publisher)

@@ -21,6 +21,7 @@ from trt_perception.errors import FrameError, ParameterError, PerceptionError
 from trt_perception.model_spec import Color, load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.msg import KeyPoints2DArray
+from trt_perception.nodes.endpoints import SILENT_EVENTS, ResultSubscribers
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.health import Condition
 from trt_perception.nodes.image_conversion import readable
@@ -86,6 +87,7 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         self._labels: list[Subscription] = []
         self._worker: NewestFrameWorker[Group[Any]] | None = None
         self._timer: Timer | None = None
+        self._result_subscribers = ResultSubscribers(self)
         super().__init__('overlay_node', OverlayParameters, **arguments)
 
     # The life cycle
@@ -106,6 +108,7 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
             Image,
             '~/overlay',
             QoSProfile(depth=_DEPTH),
+            event_callbacks=SILENT_EVENTS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
@@ -139,8 +142,12 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
     # Reports
 
     def conditions(self) -> Sequence[Condition]:
-        """What hinders images from arriving, while somebody wants a picture."""
-        return self._images.conditions() if self._images and self.enabled else ()
+        """What hinders images from arriving, and whoever wants a picture from getting it."""
+        if not self.enabled:
+            return ()
+        arriving = self._images.conditions() if self._images else []
+        publishers = [self._publisher] if self._publisher else []
+        return [*arriving, *self._result_subscribers.conditions(publishers)]
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """What is paired."""

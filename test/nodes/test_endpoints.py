@@ -1,0 +1,96 @@
+"""Who is at the other end of a topic; whoever gets no results is told of in words."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+import rclpy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import String
+from vision_msgs.msg import Detection2DArray
+
+from nodes.colour_networks import write_detect
+from trt_perception.nodes.endpoints import NAMELESS, misfit, node_of, type_name
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@pytest.mark.parametrize('name', ['', '_NODE_NAME_UNKNOWN_'])
+def test_a_node_that_has_not_said_its_name_has_none(name):
+    assert node_of(SimpleNamespace(node_namespace='/', node_name=name)) == NAMELESS
+
+
+def test_a_node_is_told_by_its_full_name():
+    assert node_of(SimpleNamespace(node_namespace='/', node_name='planner')) == '/planner'
+    assert node_of(SimpleNamespace(node_namespace='/rob', node_name='planner')) == '/rob/planner'
+
+
+def test_what_fits_has_no_misfit_and_what_does_not_says_both_sides():
+    hasty = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    assert misfit(QoSProfile(depth=1), hasty) == ''
+    assert misfit(hasty, QoSProfile(depth=1)) == 'Best effort publisher and reliable subscription'
+
+
+def test_types_are_named_as_the_graph_names_them():
+    assert type_name(Detection2DArray) == 'vision_msgs/msg/Detection2DArray'
+
+
+@pytest.fixture(scope='module')
+def node(graph, tmp_path_factory):
+    model = str(write_detect(tmp_path_factory.mktemp('models')))
+    with graph.running('detect_node', 'speaker', {'model': model}, {'image': '/seen'}) as node:
+        node.wait_state('active')
+        yield node
+
+
+@pytest.fixture
+def stranger(graph):
+    """Another node."""
+    other = rclpy.create_node('planner', context=graph.context)
+    yield other
+    other.destroy_node()
+
+
+def heard(message: object) -> None:
+    """A subscriber needs something to call."""
+
+
+def test_a_subscriber_that_asks_for_more_than_is_offered_is_named(node, stranger):
+    topic = node.topic('detections')
+    one = stranger.create_subscription(Detection2DArray, topic, heard, LATCHED)
+    text = (
+        f'/planner gets nothing on {topic}, since it asks for another quality of service: '
+        'Volatile publisher and transient local subscription. Let it subscribe as this node '
+        'publishes: reliable, volatile'
+    )
+    assert text in node.diagnostics(lambda s: '/planner gets nothing' in s.message).message
+    assert node.output().count(text) == 1
+    assert 'requesting incompatible QoS' not in node.output()  # rclpy's own words, without a name
+    stranger.destroy_subscription(one)
+    node.diagnostics(lambda s: '/planner' not in s.message)
+
+
+def test_a_subscriber_of_another_type_is_named(node, stranger):
+    topic = node.topic('detections')
+    stranger.create_subscription(String, topic, heard, 5)
+    status = node.diagnostics(lambda s: '/planner subscribes' in s.message)
+    assert (
+        f'/planner subscribes to {topic} as std_msgs/msg/String, but it is '
+        'vision_msgs/msg/Detection2DArray: nothing arrives there'
+    ) in status.message
+
+
+def test_a_subscriber_that_fits_is_not_spoken_of(graph, node, stranger):
+    hasty = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    stranger.create_subscription(Detection2DArray, node.topic('detections'), heard, hasty)
+    latched = stranger.create_subscription(
+        Detection2DArray, node.topic('detections'), heard, LATCHED
+    )
+    status = node.diagnostics(lambda s: '/planner' in s.message)
+    assert status.message.count('/planner') == 1
+    stranger.destroy_subscription(latched)
+    node.diagnostics(lambda s: '/planner' not in s.message)

@@ -1,0 +1,105 @@
+"""Who is at the other end of a topic, and why nothing passes between two ends, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from trt_perception.nodes.health import WARN, Condition
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # its place before Jazzy
+    from rclpy.qos_event import PublisherEventCallbacks
+
+SILENT_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+"""For publishers of which `ResultSubscribers` speaks: rclpy's own words have no names."""
+
+NAMELESS = 'a node without a name'
+"""One that has just come and has not said it yet, or that is no node of ROS 2."""
+
+_UNKNOWN = '_NODE_NAME_UNKNOWN_'
+
+
+def node_of(endpoint: TopicEndpointInfo) -> str:
+    """Full name of the node that an end of a topic belongs to."""
+    if not endpoint.node_name or endpoint.node_name == _UNKNOWN:
+        return NAMELESS
+    return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
+
+
+def misfit(offered: QoSProfile, wanted: QoSProfile) -> str:
+    """Why a publisher that offers one thing does not serve a subscriber that wants another.
+
+    Returns:
+        The middleware's sentences, which say what publisher and subscription have; '' where
+        they fit.
+    """
+    verdict, reason = qos_check_compatible(offered, wanted)
+    if verdict != QoSCompatibility.ERROR:
+        return ''
+    sentences = (text.strip().removeprefix('ERROR: ') for text in reason.split(';'))
+    return ', '.join(text for text in sentences if text)
+
+
+def type_name(kind: type) -> str:
+    """As the graph names a message, such as 'sensor_msgs/msg/Image'."""
+    return f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
+
+
+class ResultSubscribers:
+    """Looks for subscribers that get none of a node's results. For one thread."""
+
+    def __init__(self, node: Node) -> None:
+        """Prepare; `node` is the one that publishes."""
+        self._node = node
+        self._said: set[str] = set()
+
+    def conditions(self, publishers: Sequence[Publisher]) -> list[Condition]:
+        """What is to be said of the subscribers of these publishers; logged when it begins."""
+        texts = [text for publisher in publishers for text in self._about(publisher)]
+        for text in sorted(set(texts) - self._said):
+            self._node.get_logger().warning(text)
+        self._said = set(texts)
+        return [Condition(WARN, text) for text in texts]
+
+    def _about(self, publisher: Publisher) -> list[str]:
+        topic = publisher.topic_name
+        # Two numbers that are at hand; whoever is behind them takes the graph's time to tell.
+        if self._node.count_subscribers(topic) == publisher.get_subscription_count():
+            return []
+        ours = self._node.get_fully_qualified_name()
+        # As the middleware tells it: what was asked for leaves deadlines open, which fit nobody.
+        offers = [
+            one.qos_profile
+            for one in self._node.get_publishers_info_by_topic(topic)
+            if node_of(one) == ours
+        ]
+        return self._of_topic(topic, type_name(publisher.msg_type), offers[0]) if offers else []
+
+    def _of_topic(self, topic: str, kind: str, offer: QoSProfile) -> list[str]:
+        found = []
+        for subscriber in self._node.get_subscriptions_info_by_topic(topic):
+            name = node_of(subscriber)
+            if name == NAMELESS:
+                continue
+            if subscriber.topic_type != kind:
+                found.append(
+                    f'{name} subscribes to {topic} as {subscriber.topic_type}, but it is {kind}: '
+                    'nothing arrives there'
+                )
+            elif reason := misfit(offer, subscriber.qos_profile):
+                found.append(
+                    f'{name} gets nothing on {topic}, since it asks for another quality of '
+                    f'service: {reason}. Let it subscribe as this node publishes: '
+                    f'{_word(offer.reliability)}, {_word(offer.durability)}'
+                )
+        return found
+
+
+def _word(policy: object) -> str:
+    return str(getattr(policy, 'name', policy)).lower().replace('_', ' ')
