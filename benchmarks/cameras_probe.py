@@ -24,20 +24,20 @@ STAMP = struct.Struct('=iI')
 
 
 def camera(node, arguments) -> dict:
-    """Phases are [seconds, rate in Hz, 'good' or 'garbage']; a rate of 0 is a stall."""
+    """Phases are [seconds, rate in Hz, 'good' or 'garbage', seconds before the first image].
+
+    A rate of 0 is a stall.
+    """
     width, height = map(int, arguments.size.split('x'))
     good = image_message(width, height)
     garbage = Image(width=width, height=height, step=width * 3, encoding='bgr8')
     garbage.data = array.array('B', good.data[: len(good.data) // 2])
     publisher = node.create_publisher(Image, arguments.topic, QoSProfile(depth=1))
     stamps = []
-    begin = due = arguments.begin
-    for number, (seconds, rate, kind) in enumerate(json.loads(arguments.phases)):
+    begin = arguments.begin
+    for number, (seconds, rate, kind, offset_s) in enumerate(json.loads(arguments.phases)):
         message = good if kind == 'good' else garbage
-        if number == 0 and rate:
-            due = begin + arguments.offset / rate
-        # A camera keeps its time from phase to phase; after a stall it begins with the phase.
-        due = max(due, begin)
+        due = begin + offset_s
         begin += seconds
         while rate and due < begin:
             time.sleep(max(0.0, due - time.time()))
@@ -84,7 +84,6 @@ def main() -> None:
     parser.add_argument('--phases', help='JSON')
     parser.add_argument('--begin', type=float, help='seconds since 1970')
     parser.add_argument('--end', type=float)
-    parser.add_argument('--offset', type=float, default=0.0, help='part of a period')
     arguments = parser.parse_args()
     keep_freed_memory()
     rclpy.init()

@@ -3,9 +3,10 @@
     python benchmarks/multi_camera.py --minutes 10 --out benchmarks/results/multi_camera.json
 
 Every camera is a process of its own. First all of them send, for `--minutes`. Then `front` stalls,
-sends garbage and doubles its rate in turn, for `--stretch` seconds each and with as much calm
-between, `--rounds` times: what counts is whether the other three notice, against the calm before
-and after. The script ends with 1 if a target is missed.
+sends garbage and doubles its rate in turn, for `--stretch` seconds each and with calm before and
+after, `--rounds` times: what counts is whether the other three notice. Beside it stands what the
+machine notices by itself: the additional images of the doubled rate, sent where nobody reads them.
+The script ends with 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -33,11 +34,17 @@ from publish_to_result import bare_inference_ms, machine  # noqa: E402
 from networks import write_light_detector  # noqa: E402
 
 CAMERAS = ('front', 'left', 'right', 'rear')
+UNREAD = 'unread'
+"""Sends the images of `FLOOR`."""
+
 SETTLE_S = 6.0
 """For the processes to start and to find each other."""
 
 WARM_UP_S = 3.0
 """At the start of the run, which do not count."""
+
+FLOOR = 'sent, not read'
+"""The stretch in which the additional images of a doubled rate go where nobody reads them."""
 
 SKEW = (1.0141, 1.0047, 0.9962, 0.9853)
 """Of the cameras' rates, with no common measure: each place in time meets each other one.
@@ -95,17 +102,22 @@ def main() -> int:
 
 
 def stretches_of(arguments: argparse.Namespace) -> list[Stretch]:
-    """A long one in which all is well, then each disturbance with calm on both sides."""
+    """A long one in which all is well, then rounds: disturbances with calm before and after."""
     seconds = arguments.stretch
-    calm = Stretch(CALM, seconds)
-    disturbed = (
-        Stretch('front stalls', seconds, factor=0.0),
-        Stretch('front sends garbage', seconds, kind='garbage'),
-        Stretch('front doubles', seconds, factor=2.0),
-    )
     well = Stretch(ALL_WELL, max(60 * arguments.minutes, 2 * WARM_UP_S), warm_up_s=WARM_UP_S)
-    in_turn = [each for one in disturbed for each in (one, calm)]
-    return [well, calm, *in_turn * arguments.rounds]
+    stretches = [well]
+    for number in range(1, arguments.rounds + 1):
+        calm = Stretch(CALM, seconds, round=number)
+        stretches += [
+            calm,
+            Stretch('front stalls', seconds, factor=0.0, round=number),
+            Stretch('front sends garbage', seconds, kind='garbage', round=number),
+            calm,
+            Stretch(FLOOR, seconds, extra=True, round=number),
+            Stretch('front doubles', seconds, factor=2.0, round=number),
+            calm,
+        ]
+    return stretches
 
 
 def measure(arguments, model: Path, stretches) -> tuple[float, dict, dict, dict]:
@@ -118,7 +130,7 @@ def measure(arguments, model: Path, stretches) -> tuple[float, dict, dict, dict]
         f'-p threads:={arguments.threads} -p max_age:={arguments.max_age} '
         f'-p "cameras:=[{",".join(CAMERAS)}]"'
     )
-    environment = environment_on(arguments.domain, processes=len(CAMERAS) + 2)
+    environment = environment_on(arguments.domain, processes=len(CAMERAS) + 3)
     begin = time.time() + SETTLE_S
     end = begin + sum(stretch.seconds for stretch in stretches)
     topics = [f'/detect_node/{name}/detections' for name in CAMERAS]
@@ -128,24 +140,34 @@ def measure(arguments, model: Path, stretches) -> tuple[float, dict, dict, dict]
         senders = {
             name: node.probe(
                 'camera', '--topic', f'/{name}/image', '--size', arguments.size,
-                '--begin', str(begin), '--offset', str(number / len(CAMERAS)),
-                '--phases', json.dumps(schedule(number, stretches, arguments.rate)), script=probes,
+                '--begin', str(begin), '--phases', json.dumps(phases), script=probes,
             )
-            for number, name in enumerate(CAMERAS)
+            for name, phases in schedules(stretches, arguments.rate).items()
         }  # fmt: skip
         memory = watch_memory(node, begin, begin + stretches[0].seconds)
         sent = {name: node.told(sender)['stamps'] for name, sender in senders.items()}
+        sent.pop(UNREAD)
         arrivals = dict(zip(CAMERAS, node.told(receiver)['arrivals'], strict=True))
     found = {name: dict(map(tuple, pairs)) for name, pairs in arrivals.items()}
     return begin, sent, found, memory
 
 
-def schedule(number: int, stretches, rate: float) -> list[tuple[float, float, str]]:
-    """Seconds, rate in Hz and kind of image for one camera; the first one misbehaves."""
-    own = rate * SKEW[number]
-    if number:
-        return [(stretch.seconds, own, 'good') for stretch in stretches]
-    return [(stretch.seconds, own * stretch.factor, stretch.kind) for stretch in stretches]
+def schedules(stretches, rate: float) -> dict[str, list[tuple[float, float, str, float]]]:
+    """For each camera: seconds, rate in Hz, kind of image, and seconds before the first one.
+
+    The first camera misbehaves. A doubled rate adds images between those that it sends anyway.
+    """
+    found: dict[str, list] = {name: [] for name in (*CAMERAS, UNREAD)}
+    for stretch in stretches:
+        phases = np.random.default_rng(stretch.round).uniform(0, 1, len(CAMERAS))
+        for number, name in enumerate(CAMERAS):
+            own = rate * SKEW[number]
+            factor, kind = (1.0, 'good') if number else (stretch.factor, stretch.kind)
+            found[name].append((stretch.seconds, own * factor, kind, phases[number] / own))
+        between = rate * SKEW[0] * stretch.extra
+        offset_s = (phases[0] + 0.5) / (rate * SKEW[0])
+        found[UNREAD].append((stretch.seconds, between, 'good', offset_s))
+    return found
 
 
 def watch_memory(node: MeasuredNode, begin: float, end: float) -> dict[str, float]:
@@ -191,9 +213,10 @@ def judge(rows: list[dict], memory: dict[str, float], arguments) -> list[str]:
 
 
 def in_words(name: str, one: Move) -> str:
+    status = 'floor' if name.startswith(FLOOR) else one.verdict
     return (
-        f'{one.verdict:6} {name}: p99 {one.during:.1f} ms, {one.before:.1f} before and '
-        f'{one.after:.1f} after: {one.share:+.0%} (target below +10 %; by itself up to '
+        f'{status:6} {name}: p99 {one.during:.1f} ms, {one.before:.1f} before and '
+        f'{one.after:.1f} after: {one.share:+.0%} (target below +10 %; calm up to '
         f'{one.noise:+.0%})'
     )
 

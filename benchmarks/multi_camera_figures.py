@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,10 @@ Ages = NDArray[np.float64]
 
 ALL_WELL, CALM = 'all well', 'calm'
 TARGET = 0.10
-_DRAWS = 1000
+_FEWEST_CHOICES = 9
+"""Of calm stretches for one whose p99 they are compared with; fewer tell no noise."""
+
+_MOST_CHOICES = 3**6
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Stretch:
         factor: of the first camera's rate.
         kind: what it sends, 'good' or 'garbage'.
         warm_up_s: seconds at its start that do not count.
+        round: the cameras begin all stretches of a round with the same phases; 0 is before.
+        extra: whether the first camera's additional images are sent where nobody reads them.
     """
 
     name: str
@@ -33,6 +39,8 @@ class Stretch:
     factor: float = 1.0
     kind: str = 'good'
     warm_up_s: float = 1.0
+    round: int = 0
+    extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,10 @@ class Seen:
 
     Attributes:
         sent: images that count.
-        at_s: when those with a result were taken, seconds since the stretch began to count.
-        ages: of these.
+        ages: of those with a result.
     """
 
     sent: int
-    at_s: NDArray[np.float64]
     ages: Ages
 
 
@@ -70,9 +76,8 @@ def seen_in(
         begin_s += stretch.seconds
         sent = [stamp for n, stamp in stamps if n == number and stamp >= counts_ns]
         answered = [stamp for stamp in sent if stamp in arrivals]
-        at_s = np.array([(stamp - counts_ns) / 1e9 for stamp in answered], float)
         ages = np.array([(arrivals[stamp] - stamp) / 1e6 for stamp in answered], float)
-        found.append(Seen(len(sent), at_s, ages))
+        found.append(Seen(len(sent), ages))
     return found
 
 
@@ -99,9 +104,9 @@ class Move:
     """What a disturbance did to the p99 of a camera that behaves, in milliseconds.
 
     Attributes:
-        during, before, after: the p99; before and after are of the calm beside each disturbance.
-        noise: share by which the p99 of as many undisturbed images lies above that of others,
-            in one of twenty draws.
+        during, before, after: the p99; before and after are of the nearest calm of each round.
+        noise: share by which the p99 of one calm stretch of each round lies above that of the
+            others, in one of twenty choices.
     """
 
     during: float
@@ -123,36 +128,29 @@ class Move:
 
 
 def move(name: str, stretches: Sequence[Stretch], seen: Sequence[Seen]) -> Move:
-    """What the stretches of a name did to one camera; a calm one lies on both sides of each."""
+    """What the stretches of a name did to one camera; each has calm before and after it."""
     numbers = [n for n, stretch in enumerate(stretches) if stretch.name == name]
-    during = [seen[n].ages for n in numbers]
-    before = [seen[n - 1].ages for n in numbers]
-    after = [seen[n + 1].ages for n in numbers]
-    length = stretches[numbers[0]].seconds - stretches[numbers[0]].warm_up_s
-    return Move(
-        _p99(during), _p99(before), _p99(after), _noise(stretches, seen, len(numbers), length)
-    )
+    calm = [n for n, stretch in enumerate(stretches) if stretch.name == CALM]
+    before = [max(c for c in calm if c < n) for n in numbers]
+    after = [min(c for c in calm if c > n) for n in numbers]
+    during, *calms = (_p99([seen[n].ages for n in part]) for part in (numbers, before, after))
+    return Move(during, *calms, _noise(stretches, seen))
 
 
-def _noise(
-    stretches: Sequence[Stretch], seen: Sequence[Seen], count: int, length_s: float
-) -> float:
-    """See `Move.noise`: `count` blocks of `length_s` seconds against twice as many others."""
-    blocks = []
+def _noise(stretches: Sequence[Stretch], seen: Sequence[Seen]) -> float:
+    """See `Move.noise`."""
+    rounds: dict[int, list[Ages]] = {}
     for stretch, one in zip(stretches, seen, strict=True):
-        if stretch.name in (ALL_WELL, CALM):
-            number = (one.at_s // length_s).astype(int)
-            whole = max(1, int((stretch.seconds - stretch.warm_up_s) // length_s))
-            blocks += [one.ages[number == n] for n in range(whole)]
-    blocks = [block for block in blocks if len(block)]
-    if len(blocks) < 3 * count:
+        if stretch.name == CALM and len(one.ages):
+            rounds.setdefault(stretch.round, []).append(one.ages)
+    choices = [*islice(product(*(range(len(calms)) for calms in rounds.values())), _MOST_CHOICES)]
+    if len(choices) < _FEWEST_CHOICES or min(map(len, rounds.values())) < 2:
         return float('nan')
-    draws = np.random.default_rng(0)
     moves = []
-    for _ in range(_DRAWS):
-        order = draws.permutation(len(blocks))[: 3 * count]
-        some, others = order[:count], order[count:]
-        moves.append(_p99([blocks[i] for i in some]) / _p99([blocks[i] for i in others]) - 1)
+    for choice in choices:
+        pairs = [*zip(choice, rounds.values(), strict=True)]
+        others = [ages for n, calms in pairs for i, ages in enumerate(calms) if i != n]
+        moves.append(_p99([calms[n] for n, calms in pairs]) / _p99(others) - 1)
     return float(np.percentile(moves, 95))
 
 
