@@ -202,12 +202,13 @@ def memory_rows(
             if len(within) >= 10:
                 first, last = within[0].time_s, within[-1].time_s
                 heap = [(s, mb) for s, mb in heaps_mb.get(name, ()) if first <= s <= last]
+                slope, _ = slope_with_error(*_hours(heap))
                 rows.append(
                     {
                         'phase': phase.name,
                         'process': f'{name} ({start})',
                         **growth(within),
-                        'heap MB/h': round(slope_with_error(*_hours(heap))[0], 1) if heap else '',
+                        'heap MB/h': '' if np.isnan(slope) else round(slope, 1),
                     }
                 )
     return rows
@@ -215,7 +216,7 @@ def memory_rows(
 
 def _hours(seconds: Sequence[tuple[float, float]]) -> tuple[Any, Any]:
     """Times in hours, and the values."""
-    columns = np.array(seconds)
+    columns = np.array(seconds).reshape(-1, 2)
     return columns[:, 0] / 3600, columns[:, 1]
 
 

@@ -20,6 +20,11 @@ def slope_with_error():
     return module.slope_with_error
 
 
+@pytest.mark.parametrize('count', [0, 1, 2])
+def test_too_few_samples_for_a_line_have_neither(slope_with_error, count):
+    assert np.isnan(slope_with_error(HOURS[:count], np.full(count, 250.0))).all()
+
+
 def test_what_never_changes_has_no_slope_and_no_error(slope_with_error):
     assert slope_with_error(HOURS, np.full(400, 250.0)) == pytest.approx((0.0, 0.0), abs=1e-9)
 
