@@ -9,8 +9,8 @@ def slope_with_error(times: np.ndarray, values: np.ndarray) -> tuple[float, floa
     """Least squares; the error allows for neighbours in time that resemble each other.
 
     The number of independent samples is n (1 - r) / (1 + r) for the residuals' correlation r with
-    their predecessors: Santer et al., J. Geophys. Res. 105, 7337 (2000), equation 6. NaN both for fewer than three
-    samples: a process that just started.
+    their predecessors: Santer et al., J. Geophys. Res. 105, 7337 (2000), equation 6.
+    Both are NaN for fewer than three samples, as of a process that just started.
     """
     if len(times) < 3:
         return np.nan, np.nan
