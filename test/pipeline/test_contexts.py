@@ -3,6 +3,7 @@
 import gc
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,7 +214,7 @@ def test_an_image_that_does_not_fit_is_refused_and_the_others_served(pipeline, d
 
 
 def test_settings_hold_for_all_cameras(pipeline):
-    pipeline.set_class_filter(['dog'])
+    pipeline.settings = replace(pipeline.settings, class_filter=frozenset({1}))
     for one in pipeline.process([grey()] * CAMERAS):
         assert one.result.class_ids.tolist() == [1]
 

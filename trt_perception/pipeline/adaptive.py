@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,10 +154,6 @@ class AdaptivePipeline:
         """A move, in words."""
         names = (self._variants[move.origin].name, self._variants[move.target].name)
         return f'from {names[0]} to {names[1]}: {move.reason}'
-
-    def set_class_filter(self, names: Sequence[str]) -> None:
-        """See `PerceptionPipeline.set_class_filter`."""
-        self.settings = replace(self.settings, class_filter=self.spec.class_filter(names))
 
     def warm_up(self) -> None:
         """Look at one grey frame with each variant."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -230,14 +230,6 @@ class PerceptionPipeline:
         outputs = self.runtime.infer({self.runtime.inputs[0].name: batch})
         watch.lap('infer')
         return letterboxes, outputs
-
-    def set_class_filter(self, names: Sequence[str]) -> None:
-        """Keep only the classes of these names; an empty sequence keeps all.
-
-        Raises:
-            ModelSpecError: a name is not a class of the model.
-        """
-        self.settings = replace(self.settings, class_filter=self.spec.class_filter(names))
 
     def warm_up(self) -> None:
         """Look at one grey frame, so that the first real one finds everything allocated.
