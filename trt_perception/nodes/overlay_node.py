@@ -62,6 +62,9 @@ _UNSTAMPED = 0
 """The stamp of messages that have none: results with it may be those of any image."""
 
 _LOOK_ROUND_S = 0.1
+_FIRST_LOOK_ROUND_S = 0.02
+"""At first more often: somebody may wait for the pictures of a node that was killed."""
+_FIRST_S = 1.0
 _DEPTH = 5
 
 
@@ -87,6 +90,7 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         self._labels: list[Subscription] = []
         self._worker: NewestFrameWorker[Group[Any]] | None = None
         self._timer: Timer | None = None
+        self._first_until_s = math.inf
         self._result_subscribers = ResultSubscribers(self)
         super().__init__('overlay_node', OverlayParameters, **arguments)
 
@@ -121,7 +125,8 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
             name='overlay',
         )
         self._worker.start()
-        self._timer = self.create_timer(_LOOK_ROUND_S, self._look_round, clock=self._steady)
+        self._first_until_s = time.monotonic() + _FIRST_S
+        self._timer = self.create_timer(_FIRST_LOOK_ROUND_S, self._look_round, clock=self._steady)
 
     def deactivate(self) -> None:
         """Take and draw nothing more."""
@@ -169,8 +174,12 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         if self._images is not None:
             self._expect()
             self._offer(self._pairing.overdue(time.monotonic()))
+        if self._timer is not None and time.monotonic() > self._first_until_s:
+            self._first_until_s = math.inf
+            self._timer.timer_period_ns = round(_LOOK_ROUND_S * 1e9)
 
     def _subscribe(self) -> None:
+        self._first_until_s = 0.0
         self._images = FrameSubscription(
             self,
             transport=self.parameters.image_transport,
