@@ -18,13 +18,13 @@ from trt_perception.errors import (
     DeviceLostError,
     FrameError,
     InferenceError,
-    ModelFileError,
     ModelOutputError,
     PerceptionError,
 )
 from trt_perception.frames import Frame
 from trt_perception.model_spec import ModelSpec, load_model_spec
 from trt_perception.model_store import find_model
+from trt_perception.pipeline.image_input import image_type
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import to_bgr
 from trt_perception.preprocessing.letterbox import Letterbox
@@ -115,7 +115,7 @@ class PerceptionPipeline:
         self.settings = default_settings(spec)
         self.pictures = False
         self.runtime = fed(runtime, side_inputs_for(spec, runtime.inputs))
-        self._input_dtype = _check_input(spec, self.runtime)
+        self._input_dtype = image_type(spec, self.runtime)
         self._decoder: Decoder = decoder_for(spec, runtime.outputs)
         self._preprocess = Preprocessor(spec.input, self._input_dtype)
         self._tensor = self._allocate(0)
@@ -298,37 +298,3 @@ def open_pipeline(
     spec = load_model_spec(find_model(model))
     runtime, choice = open_runtime(spec.onnx, backend=backend, precision=precision, threads=threads)
     return make_pipeline(spec, runtime, choice, gpu_use)
-
-
-def _check_input(spec: ModelSpec, runtime: Runtime) -> np.dtype[Any]:
-    """The type of the network's image input, once it is known to fit the model."""
-    if len(runtime.inputs) != 1:
-        names = ', '.join(tensor.name for tensor in runtime.inputs)
-        raise ModelFileError(
-            f'{spec.onnx}: has {len(runtime.inputs)} inputs ({names}); '
-            f'family {spec.family} takes one image'
-        )
-    tensor = runtime.inputs[0]
-    width, height = spec.input.size
-    wanted = (3, height, width)
-    fits = len(tensor.shape) == 4 and all(
-        have in (-1, want) for have, want in zip(tensor.shape[1:], wanted, strict=True)
-    )
-    if not fits:
-        raise ModelFileError(
-            f'{spec.onnx}: input {tensor.name} is {list(tensor.shape)}, but input.size '
-            f'{width}x{height} of model {spec.name} needs [batch, 3, {height}, {width}]. '
-            'Correct `input: size` in the model YAML, or export the network with that size'
-        )
-    if tensor.shape[0] not in (-1, 1):
-        raise ModelFileError(
-            f'{spec.onnx}: input {tensor.name} is {list(tensor.shape)}: the network takes '
-            f'{tensor.shape[0]} images at a time, no more and no fewer, but images come one by '
-            'one. Export it with a batch of 1, or with a dynamic one'
-        )
-    if tensor.dtype not in (np.float32, np.float16, np.uint8):
-        raise ModelFileError(
-            f'{spec.onnx}: input {tensor.name} is of type {tensor.dtype}; '
-            'float32, float16 and uint8 are supported. Export it with one of these'
-        )
-    return tensor.dtype
