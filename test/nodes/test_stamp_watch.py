@@ -83,3 +83,25 @@ def test_a_stamp_of_another_clock_is_told_with_the_remedy(watch, stamp_ns, words
     [condition] = watch.conditions()
     assert words in condition.text
     assert 'use_sim_time' in condition.text
+
+
+def test_the_age_of_the_newest_image_is_kept_while_it_is_known(watch):
+    assert math.isnan(watch.age_s)
+    watch.note(NOW_NS - 5 * S, NOW_NS)
+    assert watch.age_s == pytest.approx(5.0)
+    watch.note(0, NOW_NS)
+    assert math.isnan(watch.age_s)
+
+
+def test_a_clock_that_has_not_come_is_told_where_the_camera_has_none_either(watch):
+    watch.note(0, 0)
+    texts = [condition.text for condition in watch.conditions()]
+    assert any('/clock has not come' in text for text in texts)
+    assert any('stamp zero' in text for text in texts)
+
+
+def test_how_far_stamps_went_back_is_told(watch):
+    watch.note(NOW_NS)
+    watch.note(NOW_NS - 90 * S)
+    [text] = watch.unsaid()
+    assert 'went backwards, once, by 90.0 s' in text

@@ -71,6 +71,33 @@ def test_dropped_images_are_a_warning_with_a_remedy(cause, remedy):
     assert remedy in text
 
 
+def test_a_camera_that_is_faster_than_the_network_is_told_with_both_rates():
+    snapshot = figures({'wait': 1.0, 'total': 27.0})
+    [text] = texts(LIMITS, snapshot, Drops(0.9, 'replaced', rate_hz=240.0))
+    assert 'the camera sends 240 images a second, and one takes 26 ms' in text
+    # Several images before the thread is woken read as lost on the way.
+    [text] = texts(LIMITS, snapshot, Drops(0.9, 'lost', rate_hz=240.0))
+    assert 'one takes 26 ms' in text
+    assert 'doctor' not in text
+    [text] = texts(LIMITS, snapshot, Drops(0.9, 'lost', rate_hz=10.0))
+    assert 'doctor' in text
+
+
+def test_images_that_are_too_old_are_told_with_their_age():
+    limits = Thresholds(drop_share=0.5, max_age_s=0.2)
+    [condition] = limits.of_figures(figures({}), Drops(1.0, 'stale'), 4.987)
+    assert 'the newest one was 4.99 s old when it was taken, max_age is 0.2 s' in condition.text
+    [condition] = limits.of_figures(figures({}), Drops(1.0, 'stale'))
+    assert 'late' in condition.text
+
+
+def test_latencies_of_results_of_long_ago_are_not_spoken_of():
+    snapshot = figures({'since_stamp': 3000.0})
+    assert texts(LIMITS, snapshot, Drops(1.0, 'stale', results=0))[0].startswith('100% of the')
+    assert texts(LIMITS, snapshot, Drops(0.0, results=0)) == []
+    assert len(texts(LIMITS, snapshot, Drops(0.0, results=7))) == 1
+
+
 def test_zero_turns_a_threshold_off():
     off = Thresholds()
     assert texts(off, figures({'since_stamp': 9e5}), Drops(1.0, 'empty')) == []
@@ -93,7 +120,10 @@ def test_only_drops_of_the_last_seconds_count():
     statistics.frame_dropped('lost', 20)
     for _ in range(20):
         statistics.frame_out({}, 1)
-    assert recent.note(statistics.snapshot()) == Drops(0.8, 'replaced')
+    clock.now += 1.0
+    drops = recent.note(statistics.snapshot())
+    assert drops == Drops(0.8, 'replaced')
+    assert (drops.rate_hz, drops.results) == (100.0, 20)
     for _ in range(12):
         clock.now += 1.0
         statistics.frame_out({}, 1)
@@ -102,11 +132,12 @@ def test_only_drops_of_the_last_seconds_count():
 
 
 def test_few_images_and_paused_ones_say_nothing():
-    statistics = PipelineStatistics()
-    recent = RecentDrops(Clock())
+    clock, statistics = Clock(), PipelineStatistics()
+    recent = RecentDrops(clock)
     recent.note(statistics.snapshot())
     statistics.frame_dropped(PAUSED, 100)
     statistics.frame_dropped('empty', 4)
+    clock.now += 1.0
     assert math.isnan(recent.note(statistics.snapshot()).share)
     statistics.frame_dropped('empty')
     assert recent.note(statistics.snapshot()) == Drops(1.0, 'empty')

@@ -167,7 +167,11 @@ class CameraInput:
             return []
         found = [
             *self.subscription.conditions(limits.stale_after_s),
-            *limits.of_figures(self.snapshot, self._recent_drops.note(self.snapshot)),
+            *limits.of_figures(
+                self.snapshot,
+                self._recent_drops.note(self.snapshot),
+                self.subscription.stamps.age_s,
+            ),
         ]
         failing = self.health.condition() if self.name else None
         return [failing, *found] if failing else found
@@ -176,9 +180,14 @@ class CameraInput:
         """Its figures, for /diagnostics."""
         if self.subscription is None:
             return {}
-        counts = self.subscription.stamps.counts
+        stamps, form = self.subscription.stamps, self.subscription.form
+        counts = stamps.counts
+        age = f'{stamps.age_s * 1e3:.1f} ms' if math.isfinite(stamps.age_s) else 'not known'
         values = {
             'images from': self.topic,
+            'newest image': form.newest,
+            'changes of size, encoding or frame': str(form.changes),
+            'age of the newest image': age,
             'images with stamp zero': str(counts['zero']),
             'stamps going backwards': str(counts['backward']),
             'stamps repeated': str(counts['repeated']),

@@ -19,6 +19,7 @@ from trt_perception.frames import Frame
 from trt_perception.nodes.byte_take import Memory
 from trt_perception.nodes.endpoints import NAMELESS, misfit, node_of, type_name
 from trt_perception.nodes.health import STALE, WARN, Condition
+from trt_perception.nodes.image_form import ImageForm
 from trt_perception.nodes.image_taking import ImageTaking, frame_and_header
 from trt_perception.nodes.image_wait import OwnThread
 from trt_perception.nodes.sequence_gaps import Missed, SequenceGaps
@@ -68,6 +69,7 @@ class FrameSubscription:
 
     Attributes:
         stamps: what is odd about the stamps; noted by whoever uses the frames.
+        form: size, encoding and coordinate frame of the images.
         handle: what `ImageWait` waits for.
     """
 
@@ -103,6 +105,7 @@ class FrameSubscription:
         self._count = 0
         self._gaps = SequenceGaps()
         self.stamps = StampWatch()
+        self.form = ImageForm()
         profile = QoSProfile(
             depth=depth,
             reliability=QoSReliabilityPolicy.RELIABLE
@@ -175,6 +178,8 @@ class FrameSubscription:
             self._log(found)
         for text in self.stamps.unsaid():
             self._node.get_logger().warning(f'{self.topic}: {text}')
+        if changed := self.form.unsaid():
+            self._node.get_logger().info(f'{self.topic}: the images are now {changed}')
         if 0 < stale_after_s < quiet_s:
             since = f'for {quiet_s:.0f} s' if self._count else 'yet'
             found.append(Condition(STALE, f'no image on {self.topic} {since}'))
@@ -254,6 +259,7 @@ class FrameSubscription:
         self._count += 1
 
     def _arrival(self, frame: Frame, header: Header, received_ns: int, missed: Missed) -> Arrival:
+        self.form.note(frame)
         now = time.perf_counter()
         waited_s = (time.time_ns() - received_ns) / _NS
         # By the system's clock, which may be set meanwhile, and which not every middleware tells.

@@ -228,7 +228,11 @@ class InferenceParameters(InputParameters, frozen=True, kw_only=True):
     def thresholds(self) -> Thresholds:
         """From which figures on the node is not well."""
         return Thresholds(
-            self.warn_latency, self.warn_drop_share, self.stale_after, self.warn_temperature
+            self.warn_latency,
+            self.warn_drop_share,
+            self.stale_after,
+            self.warn_temperature,
+            self.max_age,
         )
 
 

@@ -43,17 +43,25 @@ class StampWatch:
 
     Their frames are served all the same, unless they are too old for `max_age`. Any thread may
     ask; one thread notes.
+
+    Attributes:
+        age_s: of the newest image, when it was taken; NaN where that cannot be known.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start from zero; `clock` gives seconds and never goes back."""
         self._clock = clock
         self._before_ns = 0
+        self.age_s = math.nan
         self._oddities = {
             'zero': _Oddity(
-                'images had stamp zero, {times}: nothing can be paired with their results'
+                'images had stamp zero, {times}: nothing can be paired with their results, and '
+                'max_age does not see how old they are'
             ),
-            'backward': _Oddity('the stamps of the images went backwards {times}'),
+            'backward': _Oddity(
+                'the stamps of the images went backwards, {times}, by {by}: a bag that begins '
+                'again, a clock that was set, or two cameras on one topic'
+            ),
             'repeated': _Oddity(
                 'the stamp of an image was that of the one before, {times}: results cannot be '
                 'told apart by it'
@@ -98,20 +106,22 @@ class StampWatch:
             The image's age in seconds; NaN where that cannot be known.
         """
         now_s = self._clock()
+        if now_ns == 0:
+            self._oddities['no_clock'].seen(now_s)
+        self.age_s = math.nan
         if stamp_ns == 0:
             self._oddities['zero'].seen(now_s)
             return math.nan
         if stamp_ns < self._before_ns:
-            self._oddities['backward'].seen(now_s)
+            self._oddities['backward'].seen(now_s, (self._before_ns - stamp_ns) * 1e-9)
         elif stamp_ns == self._before_ns:
             self._oddities['repeated'].seen(now_s)
         self._before_ns = stamp_ns
-        return math.nan if now_ns is None else self._age_s(stamp_ns, now_ns, now_s)
+        if now_ns:
+            self.age_s = self._age_s(stamp_ns, now_ns, now_s)
+        return self.age_s
 
     def _age_s(self, stamp_ns: int, now_ns: int, now_s: float) -> float:
-        if now_ns == 0:
-            self._oddities['no_clock'].seen(now_s)
-            return math.nan
         age_s = (now_ns - stamp_ns) * 1e-9
         if age_s < -FUTURE_S:
             self._oddities['future'].seen(now_s, -age_s)

@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trt_perception.monitoring.gpu_state import GpuState
 from trt_perception.nodes.health import WARN, Condition
@@ -27,12 +27,15 @@ _FEWEST = 5
 """Images within these seconds of which a share means something."""
 
 _REMEDIES = {
-    REPLACED: 'the network is slower than the camera; a faster precision or a smaller model '
-    'keeps up, or let the camera send fewer images',
+    REPLACED: 'a faster precision or a smaller model keeps up, or let the camera send fewer images',
     LOST: '`trt_perception doctor --transport` says what to change; where it finds nothing, the '
     'processor is too busy to wake the node between two images',
-    STALE: 'they are older than max_age when they arrive, or while the network is busy',
+    STALE: 'the camera sends them late, its clock differs, or they wait while the network is busy',
 }
+
+_BUSY = 0.8
+"""Share of its time that the network needs for all images of a camera, from which on numbers that
+are missing are those of images that nobody had time for."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,27 @@ class Thresholds:
         drop_share: share of the images of the last `RECENT_S` that gave no result, 0..1.
         stale_after_s: seconds without an image.
         temperature_c: of the GPU, degrees Celsius.
+        max_age_s: seconds after its stamp from which on an image is dropped.
     """
 
     latency_s: float = 0.0
     drop_share: float = 0.0
     stale_after_s: float = 0.0
     temperature_c: float = 0.0
+    max_age_s: float = 0.0
 
-    def of_figures(self, snapshot: Snapshot, drops: Drops) -> list[Condition]:
-        """What is to be said of a camera's figures."""
-        texts = (self._late(snapshot), self._dropped(drops))
+    def of_figures(
+        self, snapshot: Snapshot, drops: Drops, age_s: float = math.nan
+    ) -> list[Condition]:
+        """What is to be said of a camera's figures.
+
+        Args:
+            snapshot: counters since the activation, and the latencies of the newest results.
+            drops: what gave no result lately.
+            age_s: of the newest image when it was taken, by its stamp; NaN where not known.
+        """
+        late = self._late(snapshot) if drops.results != 0 else ''  # else of long ago
+        texts = (late, self._dropped(drops, snapshot, age_s))
         return [Condition(WARN, text) for text in texts if text]
 
     def of_gpu(self, gpu: GpuState | None) -> list[Condition]:
@@ -80,14 +94,34 @@ class Thresholds:
             f'warn_latency is {self.latency_s * 1e3:.0f} ms'
         )
 
-    def _dropped(self, drops: Drops) -> str:
+    def _dropped(self, drops: Drops, snapshot: Snapshot, age_s: float) -> str:
         if not self.drop_share or not drops.share > self.drop_share:  # NaN is too few to say
             return ''
-        remedy = _REMEDIES.get(drops.cause, 'the latest error says why')
+        remedy = self._remedy(drops, snapshot, age_s)
         return (
             f'{drops.share:.0%} of the images of the last {RECENT_S:.0f} s gave no result, most '
             f'of them {drops.cause}: {remedy} (warn_drop_share is {self.drop_share:.0%})'
         )
+
+    def _remedy(self, drops: Drops, snapshot: Snapshot, age_s: float) -> str:
+        cause, why = drops.cause, ''
+        medians = {stage.stage: stage.p50_ms for stage in snapshot.stages}
+        busy_ms = medians.get('total', math.nan) - medians.get('wait', 0.0)
+        if cause == LOST and drops.rate_hz * busy_ms > _BUSY * 1e3:
+            cause = REPLACED  # they came faster than the thread that waits for them is woken
+        if cause == REPLACED:
+            why = 'the network is slower than the camera; '
+            if math.isfinite(drops.rate_hz * busy_ms):
+                why = (
+                    f'the camera sends {drops.rate_hz:.0f} images a second, and one takes '
+                    f'{busy_ms:.0f} ms; '
+                )
+        elif cause == STALE and math.isfinite(age_s):
+            why = (
+                f'the newest one was {age_s:.3g} s old when it was taken, max_age is '
+                f'{self.max_age_s:g} s; '
+            )
+        return why + _REMEDIES.get(cause, 'the latest error says why')
 
 
 @dataclass(frozen=True)
@@ -97,10 +131,14 @@ class Drops:
     Attributes:
         share: of all that came, 0..1; NaN where too few came.
         cause: of most of them; '' where there is none.
+        rate_hz: images a second that came; NaN before the second look.
+        results: how many gave one; None before the second look.
     """
 
     share: float = math.nan
     cause: str = ''
+    rate_hz: float = field(default=math.nan, compare=False)
+    results: int | None = field(default=None, compare=False)
 
 
 class RecentDrops:
@@ -117,17 +155,21 @@ class RecentDrops:
         self._seen.append((now, snapshot))
         while len(self._seen) > 2 and self._seen[1][0] <= now - RECENT_S:
             self._seen.popleft()
-        before = self._seen[0][1]
+        since, before = self._seen[0]
         lately = {
             cause: count - before.drops.get(cause, 0)
             for cause, count in snapshot.drops.items()
             if cause != PAUSED
         }
         dropped = sum(lately.values())
-        came = dropped + snapshot.frames_out - before.frames_out
-        if came < _FEWEST:
+        results = snapshot.frames_out - before.frames_out
+        came = dropped + results
+        if now == since:
             return Drops()
-        return Drops(dropped / came, max(lately, key=lately.__getitem__) if dropped else '')
+        if came < _FEWEST:
+            return Drops(results=results)
+        cause = max(lately, key=lately.__getitem__) if dropped else ''
+        return Drops(dropped / came, cause, came / (now - since), results)
 
 
 def worst(conditions: Sequence[Condition]) -> Condition | None:
