@@ -87,12 +87,7 @@ def _on_device(
             copies_apart=wanted > 1,
             on_cpu=on_cpu if gpu_use.cpu_fallback else None,
         )
-        try:
-            pipeline.warm_up()
-        except BaseException:
-            pipeline.leave_network()
-            raise
-        return pipeline
+        return _warm_on_its_network(pipeline)
 
     try:
         first = on_context(network)
@@ -166,6 +161,15 @@ def _further(
     except BaseException:
         another.close()
         raise
+
+
+def _warm_on_its_network(pipeline: DevicePipeline) -> DevicePipeline:
+    try:
+        pipeline.warm_up()
+    except BaseException:
+        pipeline.leave_network()
+        raise
+    return pipeline
 
 
 def _warm(pipeline: PerceptionPipeline) -> PerceptionPipeline:
