@@ -291,12 +291,7 @@ class DevicePipeline(PerceptionPipeline):
         return self._held.timing.layers(batch, runs)
 
     def start_trace(self, place: str = '', beside: Trace | None = None) -> Trace:
-        """From now on note when the GPU does what.
-
-        Args:
-            place: what comes before the name of each lane.
-            beside: the trace of another pipeline, where times begin as there.
-        """
+        """From now on note when the GPU does what; see `DeviceTiming.start_trace`."""
         return self._held.timing.start_trace(place, beside)
 
     def stop_trace(self) -> list[Span]:

@@ -42,7 +42,12 @@ class DeviceTiming:
         return self._network.owner.call(profile)
 
     def start_trace(self, place: str, beside: Trace | None) -> Trace:
-        """See `DevicePipeline.start_trace`."""
+        """From now on note when the GPU does what.
+
+        Args:
+            place: what comes before the name of each lane.
+            beside: the trace of another pipeline, where times begin as there; None: now.
+        """
 
         def begin(gpu: Gpu) -> Trace:
             origin = gpu.event()
@@ -60,7 +65,7 @@ class DeviceTiming:
             slot.trace(self.trace)
 
     def stop_trace(self) -> list[Span]:
-        """See `DevicePipeline.stop_trace`."""
+        """What was noted since `start_trace`."""
         trace, self.trace = self.trace, None
         if trace is None:
             return []
