@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from trt_perception.cli.top import table
+import pytest
+
+from trt_perception.cli.top import screen, table
 from trt_perception.monitoring.node_state import NodeState
 
 DETECT = NodeState(
@@ -44,6 +46,40 @@ def test_cameras_stand_below_their_node_and_bad_news_below_the_table():
     lines = table([NodeState('/rig', state='OK', message='active'), front]).splitlines()
     assert lines[2].startswith('  front  STALE')
     assert lines[3:] == ['', 'STALE  /rig front: no image on /front/image for 6 s']
+
+
+@pytest.mark.parametrize(
+    ('message', 'shown'),
+    [
+        ('active', 'OK'),
+        ('', 'OK'),
+        ('inactive', 'inactive'),
+        ('unconfigured', 'unconfigured'),
+        ('active, paused by ~/enable', 'paused'),
+        ('paused', 'paused'),
+    ],
+)
+def test_a_node_that_is_well_and_does_not_work_now_says_why(message, shown):
+    [_, row] = cells([NodeState('/a', state='OK', message=message)])
+    assert row[:2] == ['/a', shown]
+
+
+def test_words_find_room_in_a_narrow_terminal_and_the_table_stays_whole():
+    silent = NodeState('/rig', 'front', 'STALE', 'no image on /front/image for 6 s; ' * 3)
+    whole, narrow = table([DETECT, silent]).splitlines(), table([DETECT, silent], 40).splitlines()
+    assert narrow[:3] == whole[:3]
+    assert max(map(len, narrow[3:])) <= 40
+    assert ' '.join(' '.join(narrow[3:]).split()) == ' '.join(whole[4].split())
+
+
+def test_a_short_terminal_says_how_many_lines_it_has_no_room_for():
+    assert screen([], 80, 24) == []
+    assert screen(['one', 'two'], 80, 3) == ['one', 'two']
+    lines = screen(['one', 'two', 'three', 'four'], 80, 4)
+    assert lines[:2] == ['one', 'two']
+    assert lines[2].startswith('... 2 lines more')
+    assert screen(['abcdef'], 3, 24) == ['abc']
+    assert len(screen(['one', 'two'], 80, 1)) == 1
 
 
 def test_without_ros_the_error_says_how_to_get_it(command):

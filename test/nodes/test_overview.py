@@ -74,6 +74,10 @@ def test_nodes_and_cameras_are_shown_once_and_live(graph, tmp_path):
         assert 'Traceback' not in shown
         answers.close()
         camera.close()
+        assert node.change('deactivate')
+        rows = {line.split()[0]: line for line in top(graph, '--once').stdout.splitlines() if line}
+        assert rows['/rig'].split()[1] == 'inactive'
+        assert rows['left'].split()[1] == '-', 'what was said while it was active is over'
 
 
 def on_a_terminal(graph, number: int) -> str:

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 
@@ -72,13 +73,20 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
 
 
-def table(states: Sequence[NodeState]) -> str:
-    """One line for each node and camera, then in words what is not well."""
+def table(states: Sequence[NodeState], width: int = 0) -> str:
+    """One line for each node and camera, then in words what is not well.
+
+    Args:
+        states: of the nodes and cameras.
+        width: columns in which the words have to find room; 0 for any number. Lines of the table
+            stay whole.
+    """
     rows = [_TITLES + _ENGINE_TITLES, *(_row(state) for state in states)]
     said = [
-        f'{state.state}  {_name(state)}: {state.message}'
+        line
         for state in states
         if state.message and state.state != 'OK'
+        for line in _wrapped(f'{state.state}  {_name(state)}: {state.message}', width)
     ]
     return '\n'.join([aligned(rows, _SIDES), *([''] if said else []), *said])
 
@@ -86,13 +94,27 @@ def table(states: Sequence[NodeState]) -> str:
 def _show(states: Sequence[NodeState], nobody: str) -> None:
     """On a terminal in the place of the last table, else below it; `nobody` where none is."""
     head = f'trt_perception top  {time.strftime("%H:%M:%S")}  Ctrl-C ends it'
-    lines = [head, '', *(table(states) if states else nobody).splitlines()]
     if not sys.stdout.isatty() or os.environ.get('TERM', 'dumb') == 'dumb':
-        print('\n'.join(lines), end='\n\n', flush=True)
+        print(f'{head}\n\n{table(states) if states else nobody}', end='\n\n', flush=True)
         return
     columns, rows = shutil.get_terminal_size()
-    fitting = [line[:columns] + _TO_LINE_END for line in lines[: rows - 1]]
-    print(_HOME + '\n'.join(fitting) + _TO_SCREEN_END, end='', flush=True)
+    told = table(states, columns).splitlines() if states else _wrapped(nobody, columns)
+    lines = screen([head, '', *told], columns, rows)
+    print(_HOME + '\n'.join(line + _TO_LINE_END for line in lines) + _TO_SCREEN_END, end='')
+    sys.stdout.flush()
+
+
+def screen(lines: Sequence[str], columns: int, rows: int) -> list[str]:
+    """What of these lines a terminal has room for; the last one says how many it has not."""
+    room = max(1, rows - 1)
+    if len(lines) > room:
+        left_out = len(lines) - room + 1
+        lines = [*lines[: room - 1], f'... {left_out} lines more: enlarge the terminal, or --once']
+    return [line[:columns] for line in lines]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent='  ') if width > 20 else [text]
 
 
 def _row(state: NodeState) -> tuple[str, ...]:
@@ -101,7 +123,7 @@ def _row(state: NodeState) -> tuple[str, ...]:
         dropped += f' ({state.drop_share:.0%})'
     return (
         '  ' + state.camera if state.camera else state.node,
-        state.state or '-',
+        _standing(state),
         _number(state.rate_hz, '.1f', 'Hz'),
         dropped,
         _number(state.p50_ms, '.1f', 'ms'),
@@ -114,6 +136,13 @@ def _row(state: NodeState) -> tuple[str, ...]:
         state.precision or '-',
         state.backend or '-',
     )
+
+
+def _standing(state: NodeState) -> str:
+    """The level, or the state of a node that is well and does not work now."""
+    if state.state != 'OK' or state.message in ('', 'active'):
+        return state.state or '-'
+    return 'paused' if 'paused' in state.message else state.message
 
 
 def _name(state: NodeState) -> str:

@@ -133,8 +133,11 @@ class Overview(Closing):
         heard.stats, heard.heard_s = message, time.monotonic()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            self._statuses[status.name] = status
+        told = {status.name: status for status in message.status}
+        nodes = {_node_of(name) for name in told}
+        # What a node no longer speaks of, such as the cameras of one that is inactive, is over.
+        kept = {name: old for name, old in self._statuses.items() if _node_of(name) not in nodes}
+        self._statuses = {**kept, **told}
 
     def _state(self, heard: _Heard) -> NodeState:
         status = self._statuses.get(heard.status_name)
@@ -149,6 +152,10 @@ class Overview(Closing):
         return NodeState(
             heard.node, heard.camera, state, message, **_figures(heard.stats), **_machine(values)
         )
+
+
+def _node_of(status_name: str) -> str:
+    return status_name.partition(': ')[0]
 
 
 def _figures(stats: PipelineStats | None) -> dict[str, Any]:
