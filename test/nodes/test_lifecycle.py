@@ -140,8 +140,9 @@ def test_a_failed_autostart_leaves_a_node_that_can_be_mended(graph, model, model
     parameters = {'model': str(models / 'none.yaml'), 'score_threshold': 3.0, 'threads': 'many'}
     with graph.running('detect_node', 'ill', parameters) as node:
         status = node.diagnostics(lambda s: s.level == b'\x02')
-        assert 'score_threshold' in status.message
-        assert 'from 0.0 to 1.0' in status.message
+        assert 'score_threshold: 3.0 is not allowed; allowed: a number from 0.0 to 1.0' in (
+            status.message
+        )
         assert "threads: 'many' is not allowed; allowed: a whole number" in status.message
         assert node.set('score_threshold', 0.3).successful
         assert node.set('threads', 1).successful

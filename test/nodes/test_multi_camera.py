@@ -189,6 +189,7 @@ def test_a_fast_camera_leaves_room_for_the_others(graph, node, cameras, answers)
         ({'cameras': ['a', 'b'], 'camera_topics': ['x', 'x']}, 'x is there more than once'),
         ({'cameras': ['a', 'b'], 'camera_topics': ['x', '/x']}, 'a and b both read /x'),
         ({'cameras': ['a'], 'camera_topics': ['x y']}, "'x y' is no name of a topic"),
+        ({'cameras': ['a'], 'camera_topics': ['//x']}, "'//x' is no name of a topic"),
         ({'max_age': 0.01, 'batch_deadline_ms': 20.0}, 'longer than max_age 0.01 s'),
     ],
     ids=lambda value: value if isinstance(value, str) else None,

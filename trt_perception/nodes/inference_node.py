@@ -144,11 +144,12 @@ class InferenceNode(PerceptionNode[Parameters]):
         for name, topic in topics.items():
             try:
                 validate_topic_name(topic)
-            except InvalidTopicNameException as error:
+                full = self.resolve_topic_name(topic)
+            except (InvalidTopicNameException, RuntimeError) as error:
+                why = str(error).partition(', at ')[0]  # rcl adds the line in its source
                 raise ParameterError(
-                    f'camera_topics: {topic!r} is no name of a topic: {error}'
+                    f'camera_topics: {topic!r} is no name of a topic: {why}'
                 ) from error
-            full = self.resolve_topic_name(topic)
             if full in heard:
                 raise ParameterError(
                     f'cameras {heard[full]} and {name} both read {full}. Every camera has a topic '

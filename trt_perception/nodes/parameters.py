@@ -115,8 +115,10 @@ class DeclaredParameters(Generic[Parameters]):
         try:
             parameter = self._node.declare_parameter(row.name, default, descriptor)
             return None if parameter.value is None else row.convert(parameter.value)
-        except InvalidParameterValueException as error:  # rclpy's own check of the range
-            reason = f'{row.name}: {error}; allowed: {row.allowed}'
+        except InvalidParameterValueException:  # rclpy's own check of the range
+            given = getattr(self._node, '_parameter_overrides', {}).get(row.name)
+            value = repr(given.value) if given is not None else 'the value'
+            reason = f'{row.name}: {value} is not allowed; allowed: {row.allowed}'
             self._node.declare_parameter(row.name, default, descriptor, ignore_override=True)
         except ParameterError as error:
             reason = str(error)
