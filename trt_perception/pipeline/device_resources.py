@@ -82,20 +82,22 @@ class DeviceResources:
         self._buffers = gpu.buffers()
         self._results = Lender(gpu.host_lock, MOST_RESULTS)
         self._frames = Lender(gpu.host_lock, MOST_FRAMES)
-        self.streams = Streams(gpu, network.stream, apart=copies_apart)
         self.inputs = DeviceInputs(network, spec.input.size, side_inputs_for(spec, network.inputs))
         self.timing = DeviceTiming(network, self.inputs)
         self._stages = make_stages(gpu)
         lent, entries = (self._results, self._frames), Entries(self._letterbox_of)
         try:
+            self.streams = Streams(gpu, network.stream, apart=copies_apart)
             self.letterbox = self._stages.letterbox(spec.input, self.inputs.image.dtype)
             for number in range(2 if overlap else 1):
-                slot = Slot(gpu, self._buffers, *lent, entries, number, apart=copies_apart)
-                self.slots.append(slot)
-        except BaseException:
+                self.slots.append(
+                    Slot(gpu, self._buffers, *lent, entries, number, apart=copies_apart)
+                )
+        except BaseException:  # else it would go with the error, in any thread
             self.slots.clear()
+            self.__dict__.pop('streams', None)
             self._stages.close()
-            del self.streams
+            gpu.release(self._buffers)
             raise
 
     def _letterbox_of(self, source: Size) -> Letterbox:
