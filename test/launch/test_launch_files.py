@@ -331,3 +331,10 @@ def test_a_chosen_transport_is_left_alone(tmp_path):
         timeout=60,
     )
     assert done.stdout.strip() == "['LogInfo', 'Node', 'Node']", done.stderr
+
+
+@pytest.mark.parametrize('node', [DETECT, SEGMENT, CLASSIFY, OVERLAY])
+def test_how_images_come_reaches_every_node_that_reads_them(node):
+    given = GIVEN | {'image_transport': 'compressed', 'reliability': 'best_effort'}
+    values = launching.parameters_for(node, given, [node])[-1]
+    assert (values['image_transport'], values['reliability']) == ('compressed', 'best_effort')

@@ -41,13 +41,16 @@ def test_one_node_looks_at_all_cameras():
 def test_arguments_reach_the_node():
     given = GIVEN | {
         'cameras': 'up, down', 'node': 'segment_node', 'max_age': '0.2', 'model': 'mine',
-        'namespace': 'robot',
+        'namespace': 'robot', 'camera_topics': '/up/image_raw, down/rgb',
+        'reliability': 'best_effort', 'image_transport': 'compressed',
     }  # fmt: skip
     [node] = nodes_of(given)
     assert node['executable'] == 'segment_node'
     values = node['parameters'][-1]
     assert values['cameras'] == ['up', 'down']
     assert (values['max_age'], values['model']) == (0.2, 'mine')
+    assert values['camera_topics'] == ['/up/image_raw', 'down/rgb']
+    assert (values['reliability'], values['image_transport']) == ('best_effort', 'compressed')
 
 
 @pytest.mark.parametrize(('namespace', 'wanted'), [('', 'up'), ('a', 'a/up'), ('/a', '/a/up')])
@@ -75,6 +78,18 @@ def test_no_camera_is_refused(text):
 def test_a_camera_named_twice_is_refused_before_anything_starts():
     with pytest.raises(ParameterError, match='front is there more than once'):
         camera_names('front, rear, front')
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'why'),
+    [
+        ({'camera_topics': 'a'}, 'names 1 topics, and cameras 2 cameras'),
+        ({'camera_topics': 'a,b', 'source': 'synthetic'}, 'Leave one of the two out'),
+    ],
+)
+def test_topics_that_do_not_fit_the_cameras_are_refused(wrong, why):
+    with pytest.raises(ParameterError, match=why):
+        nodes_of(GIVEN | {'cameras': 'up,down'} | wrong)
 
 
 def test_an_age_that_is_no_number_is_refused():

@@ -43,6 +43,15 @@ ARGUMENTS: Mapping[str, Argument] = {
         'under /compressed',
         'image',
     ),
+    'image_transport': Argument(
+        'Which images are read: raw those of `image`, compressed those of `image`/compressed. '
+        'Empty, like the following: what the parameter files say',
+        choices=('', 'raw', 'compressed'),
+    ),
+    'reliability': Argument(
+        'What is asked of whoever publishes the images: best_effort for drivers that offer no more',
+        choices=('', 'reliable', 'best_effort'),
+    ),
     'detections': Argument(
         'Topic of the detections; empty is detections under the name of the node. Nodes of Isaac '
         'ROS read detections_output'
@@ -84,14 +93,15 @@ ARGUMENTS: Mapping[str, Argument] = {
 _STREET_MODELS = ('street_detect', 'street_instance', 'street_semantic')
 """Models whose colours the overlay knows besides those of the arguments."""
 
+_IMAGES = {name: name for name in ('image_transport', 'reliability')}
 _ENGINE = {name: name for name in ('backend', 'precision', 'fallback_precision')}
 
 _TAKEN_BY: Mapping[str, Mapping[str, str]] = {
     CAMERA: {'source': 'source'},
-    DETECT: {'model': 'model', **_ENGINE},
-    SEGMENT: {'model': 'model', **_ENGINE},
-    CLASSIFY: {'model': 'model', **_ENGINE},
-    OVERLAY: {},
+    DETECT: {'model': 'model', **_IMAGES, **_ENGINE},
+    SEGMENT: {'model': 'model', **_IMAGES, **_ENGINE},
+    CLASSIFY: {'model': 'model', **_IMAGES, **_ENGINE},
+    OVERLAY: _IMAGES,
 }
 """Which parameter an argument sets in which node."""
 

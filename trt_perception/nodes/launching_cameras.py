@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trt_perception.errors import ParameterError
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 _AS_ELSEWHERE = (
-    *('model', 'params_file', 'namespace', 'backend', 'precision', 'fallback_precision'),
+    *('image_transport', 'reliability', 'model', 'params_file', 'namespace'),
+    *('backend', 'precision', 'fallback_precision'),
     *('respawn', 'log_level', 'use_sim_time'),
 )
 
 CAMERAS_ARGUMENTS: Mapping[str, Argument] = {
     'cameras': Argument(
-        'Names of the cameras, with commas. The images of each are looked for on <camera>/image; '
-        'the parameter camera_topics names others',
+        'Names of the cameras, with commas. The images of each are looked for on <camera>/image',
         'front,left,right,rear',
+    ),
+    'camera_topics': Argument(
+        'Topics of the images of the cameras where they are others, in their order, with commas'
     ),
     'node': Argument('Which node looks at the images', DETECT, (DETECT, SEGMENT)),
     'source': Argument(
@@ -94,13 +97,14 @@ def nodes_of(given: Mapping[str, str]) -> list[dict[str, Any]]:
     """What to start: for each node the arguments of launch_ros.
 
     Raises:
-        ParameterError: no camera is named, `max_age` is no number, or `params_file` no file.
+        ParameterError: no camera is named, `camera_topics` does not fit them, `max_age` is no
+            number, or `params_file` no file.
     """
     names = camera_names(given['cameras'])
     files = {**given, 'source': ''}
     *own, values = parameters_for(given['node'], files, [given['node']])
     assert isinstance(values, dict)
-    values = {**values, 'cameras': names, **_max_age(given['max_age'])}
+    values = {**values, 'cameras': names, **_topics(given, names), **_max_age(given['max_age'])}
     nodes = [_node(given['node'], given['namespace'], [*own, values])]
     for number, name in enumerate(names if given['source'] else ()):
         # Streets of other numbers look different, and so do the cameras.
@@ -136,6 +140,23 @@ def _node(executable: str, namespace: str, parameters: list[Any]) -> dict[str, A
         'namespace': namespace,
         'parameters': parameters,
     }
+
+
+def _topics(given: Mapping[str, str], names: Sequence[str]) -> dict[str, list[str]]:
+    topics = [topic.strip() for topic in given['camera_topics'].split(',') if topic.strip()]
+    if not topics:
+        return {}
+    if given['source']:
+        raise ParameterError(
+            'camera_topics: with `source` cameras are started, and these publish <camera>/image. '
+            'Leave one of the two out'
+        )
+    if len(topics) != len(names):
+        raise ParameterError(
+            f'camera_topics names {len(topics)} topics, and cameras {len(names)} cameras: give one '
+            'for each, in the same order'
+        )
+    return {'camera_topics': topics}
 
 
 def _max_age(text: str) -> dict[str, float]:
