@@ -18,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
 from trt_perception.nodes.lean_imports import lean_imports
 from trt_perception.nodes.memory import keep_freed_memory
+from trt_perception.nodes.own_port import own_port
 from trt_perception.nodes.start_note import StartNote
 from trt_perception.nodes.stop_signals import StopSignals
 
@@ -60,13 +61,14 @@ class Start:
                 return
         self.note.leave()
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
-        self._first = rclpy.create_node(
-            _HIDDEN,
-            # Not the name, namespace and parameters of the node that is to come.
-            use_global_arguments=False,
-            enable_rosout=False,
-            start_parameter_services=False,
-        )
+        with own_port(rclpy.get_default_context().get_domain_id()):
+            self._first = rclpy.create_node(
+                _HIDDEN,
+                # Not the name, namespace and parameters of the node that is to come.
+                use_global_arguments=False,
+                enable_rosout=False,
+                start_parameter_services=False,
+            )
 
     def joined(self) -> None:
         """Take the hidden node away: the real one keeps the process in the graph now."""

@@ -1,0 +1,90 @@
+"""Lets a node listen at a port of Fast DDS where no process has listened before. Needs no ROS.
+
+Fast DDS gives a process that starts the lowest port that nobody holds: that of a process which was
+killed. Others go on writing to the dead one until its lease is over. At first they fill the memory
+that it left. Once they have noticed, each message makes the port's memory anew, finds nobody there
+and removes it, and the name of the lock by which makers of a port keep out of each other's way. A
+newcomer that makes the same port meanwhile can end up with memory of which only the name is gone:
+it waits there for ever, and nothing comes. `docs/transport.md` tells how that was seen.
+
+So each process listens at a number of its own. Only data goes there: the ports at which processes
+meet stay where everybody expects them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from trt_perception.nodes.transport import PROFILE, PROFILE_VARIABLES, SHARED_MEMORY
+
+# Section 9.6.2.3 of https://www.omg.org/spec/DDSI-RTPS/2.3/PDF: PB, DG, PG and d3.
+_BASE, _DOMAIN_GAIN, _PARTICIPANT_GAIN, _UNICAST = 7400, 250, 2, 11
+_LARGEST = 65535
+
+PARTICIPANTS = range(30, 120)
+"""Whose ports are taken: below lie those of processes that do not choose, above the next domain."""
+
+_OF_A_PORT = re.compile(r'(?:fastrtps|fastdds)_port(\d+)(?:_el|_sl)?')
+_PARTICIPANT_BEGINS = re.compile(r'<rtps>')
+
+
+@contextlib.contextmanager
+def own_port(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[None]:
+    """Let the first participant that is made within the block listen at a port of its own.
+
+    Fast DDS reads its profile when it makes the first one, and takes the next port itself where
+    somebody is faster. Nothing happens under a profile that is not this package's: how data
+    travels is the user's choice then.
+    """
+    with contextlib.ExitStack() as stack:
+        for variable in PROFILE_VARIABLES:
+            # A start must not fail for it: then the port is the lowest one.
+            with contextlib.suppress(OSError, ValueError):
+                _name_profile(stack, variable, unused_offset(domain, folder))
+        yield
+
+
+def unused_offset(domain: int, folder: Path = SHARED_MEMORY) -> int:
+    """By how much the port for data lies above the domain's first one.
+
+    Nobody listens there, and nobody writes to a dead process that did: both leave a file. Processes
+    that start at the same moment get different ones, by their numbers.
+    """
+    first = _BASE + _DOMAIN_GAIN * domain
+    offsets = [_UNICAST + _PARTICIPANT_GAIN * participant for participant in PARTICIPANTS]
+    offsets = [offset for offset in offsets if first + offset <= _LARGEST]
+    begin = os.getpid() % len(offsets)
+    turned = offsets[begin:] + offsets[:begin]
+    known = _known_ports(folder)
+    return next((offset for offset in turned if first + offset not in known), turned[0])
+
+
+def _known_ports(folder: Path) -> set[int]:
+    """Ports with memory or a lock file."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if match := _OF_A_PORT.fullmatch(entry.name):
+                found.add(int(match[1]))
+    return found
+
+
+def _name_profile(stack: contextlib.ExitStack, variable: str, offset: int) -> None:
+    """Let `variable` name this package's profile with another port, until the stack is left."""
+    named = os.environ.get(variable, '')
+    if Path(named).name != PROFILE:
+        return
+    port = f'<rtps><port><offsetd3>{offset}</offsetd3></port>'
+    text, times = _PARTICIPANT_BEGINS.subn(port, Path(named).read_text())
+    if times != 1:
+        return
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='trt_perception_')))
+    file = folder / PROFILE
+    file.write_text(text)
+    stack.callback(os.environ.__setitem__, variable, named)
+    os.environ[variable] = str(file)
