@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 
 import pytest
 
-from trt_perception.cli.doctor import transport_report
+from trt_perception.cli.doctor import transport_json, transport_report
 from trt_perception.errors import MissingDependencyError
 from trt_perception.nodes import transport_measurement
 from trt_perception.nodes.transport import Transport
 from trt_perception.nodes.transport_measurement import (
     DEFAULTS,
     PACKAGE,
+    UNCHOSEN,
     PathFigures,
     TransportReport,
     advice,
@@ -51,6 +53,27 @@ def test_a_choice_of_the_user_that_loses_images_is_named():
     assert 'FASTDDS_BUILTIN_TRANSPORTS is set' in text
 
 
+def test_what_a_choice_of_the_user_costs_is_told_with_figures():
+    environment = {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}
+    without = PathFigures(UNCHOSEN, (640, 480), 30, 0, 1.0, 2.0)
+    assert advice([*figures(ours_ms=1.4), without], KEPT, environment, None) == []
+    [text] = advice([*figures(ours_ms=12.0), without], KEPT, environment, None)
+    assert text.startswith('FASTDDS_BUILTIN_TRANSPORTS is your choice and stands')
+    assert 'with it: 12.0 ms, 0 of 30 lost; without it: 1.0 ms, 0 of 30 lost. Unset' in text
+    silent = PathFigures(PACKAGE, (640, 480), 30, 30, math.nan, math.nan)
+    texts = advice([*figures()[:1], silent, without], KEPT, environment, None)
+    assert any('with it: none arrives, 30 of 30 lost; without' in text for text in texts)
+
+
+def test_shared_memory_without_room_is_told_though_nothing_is_lost():
+    full = Transport({}, 'transport left as it is: /dev/shm has 60 MiB free, 2 processes need 144')
+    [text] = advice(figures(), full, {}, None)
+    assert text == (
+        'Images go by sockets: transport left as it is: /dev/shm has 60 MiB free, 2 processes '
+        'need 144'
+    )
+
+
 def test_sockets_that_are_too_small_are_named_where_images_go_through_them():
     cyclone = {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}
     [text] = advice(figures(), KEPT, cyclone, 212992)
@@ -69,6 +92,21 @@ def test_images_travel_between_two_processes():
     assert '160x120' in transport_report(report)
 
 
+def test_a_choice_of_the_user_is_measured_beside_what_there_would_be(monkeypatch):
+    asked = []
+
+    def measure(settings, size, variables, ours, frames, rate_hz):
+        asked.append((settings, 'FASTDDS_BUILTIN_TRANSPORTS' in variables))
+        return PathFigures(settings, size, frames, 0, 1.0, 1.0)
+
+    monkeypatch.setattr(transport_measurement, '_measure', measure)
+    measure_transport({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, sizes=((16, 12),))
+    assert asked == [(DEFAULTS, False), (PACKAGE, True), (UNCHOSEN, False)]
+    asked.clear()
+    measure_transport({'CYCLONEDDS_URI': 'of another middleware'}, sizes=((16, 12),))
+    assert asked == [(DEFAULTS, False), (PACKAGE, False)]
+
+
 def test_without_ros_2_it_says_so(monkeypatch, tmp_path):
     python = tmp_path / 'python'
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
@@ -83,3 +121,9 @@ def test_images_that_never_came_have_no_latency():
     text = transport_report(TransportReport('rmw', 'why', (silent,), ('a', 'b')))
     assert '30 of 30' in text
     assert text.endswith('a\nb')
+
+
+def test_figures_that_there_are_not_are_null_for_programs():
+    silent = PathFigures(PACKAGE, (640, 480), 30, 30, math.nan, math.nan)
+    [figure] = json.loads(transport_json(TransportReport('rmw', 'why', (silent,), ())))['figures']
+    assert (figure['p50_ms'], figure['lost']) == (None, 30)

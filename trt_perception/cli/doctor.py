@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--transport',
         action='store_true',
         help='measure instead how images travel from one process to another, and say what to '
-        'change; takes about a minute, needs ROS 2',
+        'change; takes about half a minute, needs ROS 2',
     )
 
 
@@ -37,8 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         from trt_perception.nodes.transport_measurement import measure_transport
 
         path = measure_transport()
-        text = json.dumps(dataclasses.asdict(path), indent=2)
-        print(text if arguments.json else transport_report(path))
+        print(transport_json(path) if arguments.json else transport_report(path))
         return 0
 
     from trt_perception.building.device_facts import device_facts
@@ -80,6 +79,18 @@ def transport_report(path: TransportReport) -> str:
         )
     lines.append('')
     return '\n'.join([*lines, *(path.advice or ['Nothing to change.'])])
+
+
+def transport_json(path: TransportReport) -> str:
+    """The same for programs; figures that there are not are null."""
+    import dataclasses
+    import json
+    import math
+
+    told = dataclasses.asdict(path)
+    for one in told['figures']:
+        one.update({k: None for k, v in one.items() if isinstance(v, float) and math.isnan(v)})
+    return json.dumps(told, indent=2, allow_nan=False)
 
 
 def _gpus(facts: DeviceFacts) -> list[str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from trt_perception.errors import MissingDependencyError, PerceptionError
 from trt_perception.nodes.transport import (
     CHOICES,
+    SHARED_MEMORY,
     WANTED_BUFFER,
     Transport,
     choose_transport,
@@ -35,6 +36,8 @@ _WORTH_SAYING = 1.5
 """How many times slower the defaults must be for a change to be recommended."""
 
 PACKAGE, DEFAULTS = 'this package', "middleware's defaults"
+UNCHOSEN = 'without your choice'
+"""This package's settings where nobody had chosen a transport; measured where somebody has."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class PathFigures:
     """How images of one size fared, from the stamp to Python on the other side.
 
     Attributes:
-        settings: `PACKAGE` or `DEFAULTS`.
+        settings: `PACKAGE`, `DEFAULTS` or `UNCHOSEN`.
         size: (width, height) of the bgr8 images.
         sent, lost: how many.
         p50_ms, p99_ms: of those that arrived; NaN where none did.
@@ -85,7 +88,7 @@ def measure_transport(
     Args:
         environment: that of the nodes. What it chooses stands.
         sizes: (width, height) of the images.
-        frames: images of each size, at least 10.
+        frames: images of each size and of each of two or three settings, at least 10.
         rate_hz: images per second.
 
     Raises:
@@ -94,7 +97,11 @@ def measure_transport(
     """
     chosen = choose_transport(environment, 2)
     plain = {name: text for name, text in environment.items() if name not in CHOICES}
-    cases = ((DEFAULTS, plain, False), (PACKAGE, {**environment, **chosen.variables}, True))
+    cases = [(DEFAULTS, plain, False), (PACKAGE, {**environment, **chosen.variables}, True)]
+    if not chosen.variables and len(plain) < len(environment):
+        unchosen = choose_transport(plain, 2)
+        if unchosen.variables:
+            cases.append((UNCHOSEN, {**plain, **unchosen.variables}, True))
     figures = tuple(
         _measure(settings, size, variables, ours, frames, rate_hz)
         for size in sizes
@@ -135,8 +142,10 @@ def advice(
             "Start the camera's driver in the same way as this package's launch files start "
             f'their nodes: export {exports}. Both ends of a topic need it'
         )
-    if not chosen.variables and any(one.lost for one in ours):
-        said.append(f'Images are lost, and the {chosen.reason}')
+    no_room = str(SHARED_MEMORY) in chosen.reason and not chosen.variables
+    if no_room or (not chosen.variables and any(one.lost for one in ours)):
+        said.append(f'Images {"are lost" if not no_room else "go by sockets"}: {chosen.reason}')
+    said += _dearly_chosen(figures, environment)
     middleware = environment.get('RMW_IMPLEMENTATION', '')
     by_socket = 'cyclone' in middleware or 'zenoh' in middleware
     small = receive_buffer is not None and receive_buffer < WANTED_BUFFER
@@ -146,6 +155,32 @@ def advice(
             f'sudo sysctl -w net.core.rmem_max={WANTED_BUFFER}'
         )
     return said
+
+
+def _dearly_chosen(figures: Sequence[PathFigures], environment: Mapping[str, str]) -> Sequence[str]:
+    """What the user's own choice of a transport costs; nothing where it costs nothing."""
+    ours = {one.size: one for one in figures if one.settings == PACKAGE}
+    dearest = max(
+        ((ours[one.size], one) for one in figures if one.settings == UNCHOSEN),
+        key=lambda pair: (pair[0].lost - pair[1].lost, pair[0].p50_ms - pair[1].p50_ms),
+        default=None,
+    )
+    if dearest is None:
+        return []
+    chosen, without = dearest
+    if chosen.lost <= without.lost and not chosen.p50_ms > _WORTH_SAYING * without.p50_ms:
+        return []
+    names = ', '.join(name for name in CHOICES if environment.get(name))
+    width, height = without.size
+    return [
+        f'{names} is your choice and stands. Images of {width}x{height} with it: '
+        f'{_fared(chosen)}; without it: {_fared(without)}. Unset it for the nodes and the camera'
+    ]
+
+
+def _fared(figures: PathFigures) -> str:
+    took = 'none arrives' if math.isnan(figures.p50_ms) else f'{figures.p50_ms:.1f} ms'
+    return f'{took}, {figures.lost} of {figures.sent} lost'
 
 
 def _measure(
