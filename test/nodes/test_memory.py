@@ -62,6 +62,24 @@ FRAGMENTS = (
 )
 
 
+THREADS = (
+    'import sys\n'
+    'from trt_perception.nodes.memory import keep_freed_memory\n'
+    'import resource, threading\n'
+    'assert keep_freed_memory() is (sys.argv[1] == "kept")\n'
+    'mib = lambda: int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20\n'
+    'before = mib()\n'
+    'done = threading.Event()\n'
+    'def work(ready):\n'
+    '    images = [bytearray(b"x") * 500_000 for _ in range(60)]; images.clear()\n'
+    '    ready.set(); done.wait()\n'
+    'for _ in range(5):\n'
+    '    ready = threading.Event()\n'
+    '    threading.Thread(target=work, args=[ready]).start(); ready.wait()\n'
+    'print(mib() - before); done.set()\n'
+)
+
+
 def page_faults(which: str, **variables: str) -> int:
     """How many pages a process had to ask for, for 20 blocks of 32 MiB one after the other."""
     done = subprocess.run(
@@ -107,6 +125,25 @@ def test_memory_that_is_free_between_blocks_in_use_is_given_back(script):
     kept, given_back = map(int, done.stdout.split())
     assert kept > 60
     assert given_back < 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has these thresholds')
+def test_threads_that_need_memory_in_turn_share_it():
+    """30 MB in each of five threads, one after the other."""
+
+    def grown_mib(which, **variables):
+        done = subprocess.run(
+            [sys.executable, '-c', THREADS, which],
+            capture_output=True,
+            text=True,
+            env={'PYTHONPATH': ':'.join(sys.path), **variables},
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    assert grown_mib('kept') < 60
+    large = {'MALLOC_MMAP_THRESHOLD_': '1073741824', 'MALLOC_TRIM_THRESHOLD_': '1073741824'}
+    assert grown_mib('not kept', **large) > 100, 'what it is for'
 
 
 def test_a_ring_of_objects_is_freed():

@@ -9,18 +9,25 @@ from collections.abc import Mapping
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 _THRESHOLD = 2**30
 """Bytes. Smaller blocks come from the heap, and the heap keeps up to so much that is free."""
+
+_ONE_HEAP = {_M_MMAP_THRESHOLD: _THRESHOLD, _M_TRIM_THRESHOLD: _THRESHOLD, _M_ARENA_MAX: 1}
+"""A heap for each thread would keep what each of them ever needed, and no thread gives it to
+another: of images that pass through several threads, tens of megabytes in each."""
 
 
 def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
     """Raise glibc's thresholds, since each image would else map and unmap fresh pages.
 
+    To be called before there are threads: those that have a heap of their own keep it.
+
     Args:
         environment: any variable MALLOC_... in it is the user's own choice, and stands.
 
     Returns:
-        Whether the thresholds were raised: not where the C library has none.
+        Whether that was done: not where the C library has no such settings.
     """
     if any(name.startswith('MALLOC_') for name in environment):
         return False
@@ -28,7 +35,7 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all(mallopt(option, _THRESHOLD) for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
+    return all(mallopt(option, value) for option, value in _ONE_HEAP.items())
 
 
 def give_freed_memory_back() -> bool:
