@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 from trt_perception.nodes.lifecycle import PerceptionNode
+from trt_perception.nodes.port_watch import PortWatch
 from trt_perception.nodes.starting import Start, could_not_start
 
 _ONE_CTRL_C_S = 1.0
@@ -33,6 +35,8 @@ def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None
     is interrupted by one, neither a callback nor a node that is half made. What a callback
     raises is logged, and the node goes on.
 
+    It also ends, with status 1, when no message of this machine can reach it any more.
+
     Args:
         make_node: makes the node once rclpy is ready.
         begun: how the process began; it begins now unless given.
@@ -49,6 +53,7 @@ def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None
         return could_not_start(error)
     begun.joined()
     spinning = _Spinning(node)
+    hearing = _Hearing(node)
     begun.signals.wait()
     threading.Thread(target=_end_when_asked_again, args=[begun], daemon=True).start()
     node.stopping.set()
@@ -56,11 +61,11 @@ def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None
         node.get_logger().warning('a callback does not end; leaving without it')
         begun.note.take_away()
         sys.stdout.flush()
-        os._exit(0)
+        os._exit(hearing.status)
     node.close()
     rclpy.try_shutdown()
     begun.note.take_away()
-    return 0
+    return hearing.status
 
 
 def _end_when_asked_again(begun: Start) -> None:
@@ -74,6 +79,29 @@ def _end_when_asked_again(begun: Start) -> None:
     begun.signals.wait()
     begun.note.take_away()
     os._exit(1)
+
+
+class _Hearing:
+    """Asks for the end of a process that hears nobody: the next one has a port of its own.
+
+    Attributes:
+        status: of the process, should it end now.
+    """
+
+    def __init__(self, node: PerceptionNode[Any]) -> None:
+        self.status = 0
+        self._node = node
+        watch = PortWatch().call_when_lost
+        threading.Thread(target=watch, args=[self._end], name='port watch', daemon=True).start()
+
+    def _end(self, port: str) -> None:
+        self._node.get_logger().error(
+            f'{port} of the shared memory no longer leads here: its name was taken while this '
+            'process got no processor time, and nothing of this machine arrives. Ending; the '
+            'launch files start the node again. What can be done: docs/transport.md'
+        )
+        self.status = 1
+        signal.raise_signal(signal.SIGTERM)
 
 
 class _Spinning:
