@@ -96,3 +96,9 @@ def test_where_one_cannot_be_used_none_stays_open(models, last):
     for pipeline in pipelines:
         with pytest.raises(InferenceError):
             pipeline.warm_up()
+
+
+def test_an_error_says_which_variant_it_is_of(models):
+    _, together = opened(models, 'large', 'missing')
+    with pytest.raises(ModelSpecError, match=r'^adaptive: missing:fp32: .*missing'):
+        together()

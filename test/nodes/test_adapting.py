@@ -83,6 +83,7 @@ def test_a_slow_variant_is_left_and_everybody_is_told(graph, models):
         assert node.set('target_latency', TARGET_S).successful
         assert node.change('configure')
         assert not node.set('target_latency', 0.1).successful, 'engines are open'
+        assert 'adaptive: a grey image takes large:fp32 ' in node.output()
         assert node.change('activate')
         camera = Camera(graph, '/image').matched()
         answers = graph.collect(Detection2DArray, node.topic('detections'))

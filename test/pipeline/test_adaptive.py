@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -72,6 +73,23 @@ def found(pipeline):
 def test_no_variant_is_no_pipeline(told):
     with pytest.raises(ParameterError, match='each variant'):
         AdaptivePipeline([], AdaptationSettings(target_latency_ms=20.0), moved=told.append)
+
+
+def test_what_each_variant_takes_is_told_with_the_target(pipeline):
+    assert re.fullmatch(
+        r'640x480 [\d.]+ ms, 64x48 [\d.]+ ms; the target is 200\.0 ms', pipeline.expected()
+    )
+    assert pipeline.misordered() == ''
+
+
+def test_a_variant_that_is_slower_than_the_one_before_is_named(tmp_path, told):
+    pipeline = AdaptivePipeline(
+        [variant(tmp_path, SMALL), variant(tmp_path, LARGE)],
+        AdaptationSettings(target_latency_ms=200.0),
+        moved=told.append,
+    )
+    assert pipeline.misordered().startswith('adaptive: 640x480 is not faster')
+    pipeline.close()
 
 
 def test_it_begins_with_the_first_and_looks_like_it(pipeline):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from trt_perception.adaptation.settings import AdaptationSettings, MachineState
-from trt_perception.errors import ParameterError
+from trt_perception.errors import ParameterError, PerceptionError
 from trt_perception.pipeline.adaptive import AdaptivePipeline, Variant
 from trt_perception.pipeline.perception import PerceptionPipeline
 from trt_perception.runtime.selection import PRECISIONS
@@ -72,11 +72,22 @@ def open_variants(
     variants: list[Variant] = []
     try:
         for name in names:
-            variants.append(Variant(str(name), open_one(name)))
+            variants.append(Variant(str(name), _opened(name, open_one)))
         return AdaptivePipeline(variants, settings, moved=moved, machine=machine)
     except BaseException:
         for variant in variants:
             variant.pipeline.close()
+        raise
+
+
+def _opened(
+    name: VariantName, open_one: Callable[[VariantName], PerceptionPipeline]
+) -> PerceptionPipeline:
+    """One of several: an error says which one it is of."""
+    try:
+        return open_one(name)
+    except PerceptionError as error:
+        error.args = (f'adaptive: {name}: {error}', *error.args[1:])
         raise
 
 

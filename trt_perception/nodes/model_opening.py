@@ -66,13 +66,17 @@ class ModelOpening:
             check_task(load_model_spec(find_model(model)), tasks, self._node.get_name())
         if not adaptive:
             return self._open(names[0])
-        return open_variants(
+        pipeline = open_variants(
             names,
             self._open,
             adaptation_settings(wanted),
             moved=self._moved,
             machine=self._machine_state,
         )
+        self._node.get_logger().info(f'adaptive: a grey image takes {pipeline.expected()}')
+        if pipeline.misordered():
+            self._node.get_logger().warning(pipeline.misordered())
+        return pipeline
 
     def open_one(self, name: VariantName) -> PerceptionPipeline:
         """Open one variant."""

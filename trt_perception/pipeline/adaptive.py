@@ -71,7 +71,9 @@ class AdaptivePipeline:
         self._moved = moved
         self._machine = machine
         self._clock = clock
-        self._controller = Controller([_timed(v.pipeline) for v in variants], settings)
+        self._target_ms = settings.target_latency_ms
+        self._costs_ms = [_timed(variant.pipeline) for variant in variants]
+        self._controller = Controller(self._costs_ms, settings)
 
     @property
     def variant(self) -> Variant:
@@ -82,6 +84,28 @@ class AdaptivePipeline:
     def variants(self) -> tuple[Variant, ...]:
         """All of them, the most accurate first."""
         return self._variants
+
+    def expected(self) -> str:
+        """What each variant takes for a grey frame on the machine as it was, in words."""
+        each = ', '.join(
+            f'{variant.name} {cost_ms:.1f} ms'
+            for variant, cost_ms in zip(self._variants, self._costs_ms, strict=True)
+        )
+        return f'{each}; the target is {self._target_ms:.1f} ms'
+
+    def misordered(self) -> str:
+        """Which variants bring nothing, in words; '' where each is faster than those before it."""
+        slow = [
+            variant.name
+            for index, variant in enumerate(self._variants)
+            if index and self._costs_ms[index] >= min(self._costs_ms[:index])
+        ]
+        if not slow:
+            return ''
+        return (
+            f'adaptive: {", ".join(slow)} is not faster than what stands before it, and so no way '
+            'out where images take too long. Name the most accurate first and the fastest last'
+        )
 
     @property
     def spec(self) -> ModelSpec:
