@@ -100,7 +100,7 @@ def _by_sockets(environment: Mapping[str, str]) -> Transport:
     limit = socket_limit()
     if limit is not None and limit < WANTED_BUFFER:
         reason += (
-            f'. But sockets may hold {limit} bytes only, and what does not fit is lost: '
+            f'. Sockets may hold {limit} bytes only, and what does not fit is lost: '
             f'sudo sysctl -w net.core.rmem_max={WANTED_BUFFER}'
         )
     return Transport({CYCLONE_VARIABLE: f'file://{profile}'}, reason)
