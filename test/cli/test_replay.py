@@ -110,6 +110,13 @@ def test_a_topic_without_messages_is_refused(replay, detector, tmp_path, capsys)
     assert not (tmp_path / 'out').exists()
 
 
+def test_every_bag_that_cannot_be_used_is_named_where_none_can(replay, detector, tmp_path, capsys):
+    assert replay('nowhere', 'elsewhere', '-m', detector) == 2
+    errors = capsys.readouterr().err
+    for name in ('nowhere', 'elsewhere'):
+        assert f'{tmp_path / name}: there is no such file or folder' in errors
+
+
 def test_results_are_what_the_node_publishes(replay, detector, bag, tmp_path, capsys):
     assert replay(bag, '-m', detector) == 0
     found = by_topic(tmp_path / 'out')

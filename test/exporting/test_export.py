@@ -87,6 +87,14 @@ def test_what_was_usual_for_the_family_before_suppression_is_said(tmp_path):
     assert done.spec.input.scale == (1, 1, 1)
 
 
+def test_another_size_than_the_file_has_is_refused(tmp_path):
+    source = write_constant_network(tmp_path / 'a.onnx', OUTPUTS, size=(64, 64))
+    with pytest.raises(ExportError, match='takes images of 64x64 and no others'):
+        export(plain(source, tmp_path / 'b.onnx', size=(32, 32)))
+    assert not (tmp_path / 'b.onnx').exists()
+    assert export(plain(source, tmp_path / 'b.onnx', size=(64, 64))).difference == 0
+
+
 def test_an_open_size_is_asked_for(tmp_path):
     source = semantic(tmp_path / 'a.onnx')
     model = onnx.load(source)

@@ -13,8 +13,23 @@ from trt_perception.sources.bag import BagSource
 
 
 def test_a_folder_that_is_no_bag_is_refused(tmp_path):
-    with pytest.raises(SourceError, match='cannot be read as a ROS 2 bag'):
+    with pytest.raises(SourceError, match=r'cannot be read as a ROS 2 bag.*\.mcap and \.db3 files'):
         BagSource(tmp_path)
+
+
+def test_a_bag_that_is_not_there_is_told_in_these_words(tmp_path):
+    with pytest.raises(SourceError, match='none: there is no such file or folder'):
+        BagSource(tmp_path / 'none')
+
+
+def test_a_bag_without_metadata_can_be_named_by_its_file(write_bag, image_message):
+    path = write_bag({'/image': [image_message(0)]}, StoragePlugin.MCAP)
+    (path / 'metadata.yaml').unlink()
+    [file] = path.iterdir()
+    with pytest.raises(SourceError) as refused:
+        BagSource(path)
+    assert str(refused.value).endswith(f'`ros2 bag reindex {path}`, or name a file: {file}')
+    assert len(list(BagSource(file))) == 1
 
 
 @pytest.mark.parametrize('storage', [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
@@ -51,7 +66,7 @@ def test_compressed_images_stay_compressed(write_bag):
 
 def test_several_image_topics_are_listed_and_one_can_be_chosen(write_bag, image_message):
     path = write_bag({'/left': [image_message(1)], '/right': [image_message(2)]})
-    with pytest.raises(SourceError, match=r'2 image topics.*/left, /right'):
+    with pytest.raises(SourceError, match=r'2 image topics.*--topic: /left, /right'):
         BagSource(path)
     (frame,) = BagSource(path, '/right')
     assert frame.data[0] == 2

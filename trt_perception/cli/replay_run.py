@@ -96,7 +96,9 @@ def _plans(arguments: argparse.Namespace) -> tuple[list[BagPlan], list[Perceptio
         except PerceptionError as error:
             refused.append(error)
     if not plans:
-        raise refused[0]
+        for error in refused[:-1]:
+            print(f'trt_perception: {error}', file=sys.stderr)
+        raise refused[-1]
     return plans, refused
 
 

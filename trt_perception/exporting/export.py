@@ -167,7 +167,13 @@ def _with_surgery(wanted: Export, model: onnx.ModelProto, plain: Path) -> onnx.M
 
 
 def _image_shape(file: OnnxFile, size: tuple[int, int] | None) -> tuple[int, ...]:
-    width, height = file.input_size() or size or (0, 0)
+    fixed = file.input_size()
+    if fixed and size and fixed != size:
+        raise ExportError(
+            f'{file.path.name}: takes images of {fixed[0]}x{fixed[1]} and no others, which --size '
+            f'{size[0]}x{size[1]} cannot change. Export what it was made from in that size'
+        )
+    width, height = fixed or size or (0, 0)
     if not width:
         raise ExportError(
             f'{file.path.name}: the file leaves the size of its input open; say --size WIDTHxHEIGHT'

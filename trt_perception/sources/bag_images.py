@@ -90,8 +90,8 @@ class ImageBag(Closing):
             return images[0]
         if images:
             raise SourceError(
-                f'{self.path}: the bag has {len(images)} image topics; choose one with topic: '
-                f'{", ".join(images)}'
+                f'{self.path}: the bag has {len(images)} image topics; choose with `topic`, on the '
+                f'command line --topic: {", ".join(images)}'
             )
         others = sorted({f'{c.topic} ({c.msgtype})' for c in self._reader.connections})
         raise SourceError(
@@ -163,6 +163,7 @@ def open_reader(path: Path) -> AnyReader:
             f'{path}: reading bags needs the library rosbags, which is not installed. '
             'Install it with: pip install rosbags'
         ) from error
+    _look_like_a_bag(path)
     try:
         # SQLite bags before Iron hold no message definitions.
         reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
@@ -174,3 +175,20 @@ def open_reader(path: Path) -> AnyReader:
             'repair it with: ros2 bag reindex (SQLite) or mcap recover (MCAP)'
         ) from error
     return reader
+
+
+def _look_like_a_bag(path: Path) -> None:
+    """Refuse what the library has only its own words for.
+
+    Raises:
+        SourceError: there is nothing, or a folder without metadata.yaml.
+    """
+    if not path.exists():
+        raise SourceError(f'{path}: there is no such file or folder')
+    if not path.is_dir() or (path / 'metadata.yaml').is_file():
+        return
+    files = sorted(file for file in path.iterdir() if file.suffix in ('.mcap', '.db3'))
+    what = f'{path}: cannot be read as a ROS 2 bag: metadata.yaml is missing'
+    if not files:
+        raise SourceError(f'{what}, and so are .mcap and .db3 files')
+    raise SourceError(f'{what}. Make it with `ros2 bag reindex {path}`, or name a file: {files[0]}')
