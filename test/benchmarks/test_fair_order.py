@@ -55,20 +55,20 @@ def test_any_cameras(order, cameras, work_s, jitter_s):
         served = sum(one.camera == camera for one in found.served)
         assert served + found.replaced[camera] == sent, 'each frame is served or counted'
         moments = [one.through_s for one in found.served if one.camera == camera]
-        # A round of all, with its wait for a gap, is the longest that a waiting camera stays out.
+        # A round of all, with their waits for gaps, is the longest that a camera stays out.
         longest_s = 1 / rates[camera] + (3 * len(rates) + 1) * work_s + 2 * jitter_s * 10
         assert not sent or np.diff([0.0, *moments]).max() < 1 / rates[camera] + longest_s
 
 
 @settings(max_examples=40, deadline=None)
 @given(any_cameras, st.floats(0.0005, 0.03))
-def test_the_worker_is_idle_beside_a_frame_for_one_round_at_most(order, cameras, work_s):
+def test_the_worker_is_idle_beside_a_frame_for_two_services_at_most(order, cameras, work_s):
     rates, phases = zip(*cameras, strict=True)
     found = order.simulate(frames_of(order, rates, phases), [work_s], gaps=True)
     free_s = 0.0
     for one in found.served:
         # The frame that is begun may have replaced one that had waited since before.
-        assert one.began_s - max(free_s, one.came_s) <= len(rates) * work_s + 1e-9
+        assert one.began_s - max(free_s, one.came_s) <= 2 * work_s + 1e-9
         free_s = one.through_s
 
 
@@ -85,7 +85,7 @@ def test_a_doubled_camera_does_not_stand_before_the_others(order, phases):
         ahead = [b for b in begun.values() if b.began_s < one.came_s < b.through_s]
         # Only one whose wait had an end: it had been there for a long time.
         for before in ahead:
-            assert before.camera != 0 or before.began_s - before.came_s > 2 * WORK_S
+            assert before.camera != 0 or before.began_s - before.came_s > 1.999 * WORK_S
 
 
 @settings(max_examples=20, deadline=None)

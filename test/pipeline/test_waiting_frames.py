@@ -151,20 +151,25 @@ def test_it_does_not_wait_for_what_does_not_come():
 
 
 def test_it_goes_before_its_own_next_one_would_replace_it():
-    frames = heard(0.03, *[0.1] * 6)
-    for camera, moment in enumerate((0.905, 0.910, 0.915, 0.920, 0.925, 0.930), start=1):
-        frames.put(camera, 'now at another moment', moment)
-    frames.clear()
-    frames.put(0, 'more', 1.003)
-    assert 0 < frames.due_in_s(1.003) <= 0.003
-    assert frames.due_in_s(1.030) == 0.0
+    frames = heard(0.015, 0.1)
+    frames.worked(0.014)  # 9 ms in the middle
+    frames.put(0, 'more', 0.992)
+    assert frames.due_in_s(0.992) == pytest.approx(0.015 - 0.009, abs=0.0005)
 
 
-def test_it_waits_for_one_batch_of_each_camera_at_most():
-    frames = heard(0.03, 0.1)
+def test_it_waits_for_two_batches_at_most():
+    frames = heard(0.03, *[0.1] * 4)
     frames.put(0, 'more', 0.9905)
     frames.put(0, 'still more', 0.998)
     assert frames.due_in_s(0.998) == pytest.approx(0.9905 + 2 * WORK_S - 0.998)
+
+
+def test_it_does_not_wait_where_the_network_has_little_time_to_spare():
+    frames = heard(0.03, 0.1)
+    for _ in range(9):
+        frames.worked(0.7 / (1 / 0.03 + 1 / 0.1) + 0.0001)
+    frames.put(0, 'more', 0.998)
+    assert frames.due_in_s(0.998) == 0.0
 
 
 def test_it_does_not_grow_too_old_over_its_wait():

@@ -19,6 +19,12 @@ QUIET_S = 1.0
 _REMEMBERED = 9
 """Latest batches, which tell how long the next one takes."""
 
+_MOST_LOAD = 0.7
+"""Part of the time that frames may ask for; beyond it gaps are rare, and waiting costs frames."""
+
+_LONGEST_BATCHES = 2
+"""Times of a batch that a frame waits for a gap at most."""
+
 
 @dataclass
 class _Slot(Generic[Item]):
@@ -49,8 +55,8 @@ class WaitingFrames(Generic[Item]):
 
     A camera that is faster than others does not delay them either: its frame is begun while none
     of a slower camera is expected before it would be through. It waits for such a gap until its
-    camera's next frame would replace it, and for the time of one batch for each camera at most.
-    Used by one thread.
+    camera's next frame would replace it, for the time of two batches at most, and not where the
+    network has little time to spare. Used by one thread.
     """
 
     def __init__(self, cameras: int, *, max_batch: int, deadline_s: float) -> None:
@@ -147,14 +153,19 @@ class WaitingFrames(Generic[Item]):
             expected = slower.arrivals.expected_s(now_s)
             if expected and expected[0] < now_s + work_s:
                 gap_s = max(gap_s, expected[1])
-        if gap_s == now_s:
+        if gap_s == now_s or self._load(work_s, now_s) > _MOST_LOAD:
             return now_s
-        most_s = min(len(self._slots) * work_s, max_age_s / 2)
+        most_s = min(_LONGEST_BATCHES * work_s, max_age_s / 2)
         latest_s = min(slot.since_s for slot in waiting) + most_s
         for slot in waiting:
             if own := slot.arrivals.expected_s(now_s):
                 latest_s = min(latest_s, own[0] - work_s)
         return min(gap_s, latest_s)
+
+    def _load(self, work_s: float, now_s: float) -> float:
+        """Part of the time that all frames would take, each alone in its batch."""
+        periods_s = (slot.arrivals.period_s for slot in self._slots if slot.delivers(now_s))
+        return sum(work_s / period_s for period_s in periods_s if period_s is not None)
 
     def _slots_awaited(self, waiting: Sequence[_Slot[Item]], now_s: float) -> list[_Slot[Item]]:
         """The cameras that deliver, and more slowly than each of these."""
