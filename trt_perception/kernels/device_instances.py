@@ -133,20 +133,23 @@ class DeviceInstances:
 
     def _make_room(self, needed: int, area: int) -> None:
         room = min(-(-2 * needed // area), self._most)
-        if room > self._room:
-            self._room = room
-            log.warning(
-                'the masks of one image need %d bytes: some weak objects came without. From the '
-                'next image on there is room for %d',
-                *(needed, room * area),
-            )
-        elif not self._told and self._room == self._most:
+        nbytes = max(room * area, LEAST_ROOM)
+        grows = nbytes > max(self._room * area, LEAST_ROOM)
+        if needed > nbytes and not self._told:
             self._told = True
             log.warning(
                 'the masks of one image need %d bytes, and no more than %d are taken: weak objects '
                 'come without. Raise the score threshold, or lower max_detections',
-                *(needed, max(room * area, LEAST_ROOM)),
+                *(needed, nbytes),
             )
+        elif grows:
+            log.warning(
+                'the masks of one image need %d bytes: some weak objects came without. From the '
+                'next image on there is room for %d',
+                *(needed, nbytes),
+            )
+        if grows:
+            self._room = room
 
     def ask_less(self) -> None:
         """See `DeviceDecoder`. What it asks for halves, for good, down to what it is at first."""
