@@ -230,7 +230,7 @@ def test_bags_that_cannot_be_used_do_not_stop_the_others(replay, detector, bag, 
     said = capsys.readouterr().err
     assert 'talk: no image topic' in said
     assert 'mcap recover' in said
-    assert 'nowhere: cannot be read' in said
+    assert 'nowhere: there is no such file' in said
     assert len(by_topic(tmp_path / 'out' / 'drive')['/detect_node/detections']) == 5
     assert [p.name for p in (tmp_path / 'out').iterdir()] == ['drive']
 

@@ -96,8 +96,8 @@ def _plans(arguments: argparse.Namespace) -> tuple[list[BagPlan], list[Perceptio
         except PerceptionError as error:
             refused.append(error)
     if not plans:
-        for error in refused[:-1]:
-            print(f'trt_perception: {error}', file=sys.stderr)
+        for reason in refused[:-1]:
+            print(f'trt_perception: {reason}', file=sys.stderr)
         raise refused[-1]
     return plans, refused
 
