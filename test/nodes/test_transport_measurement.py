@@ -65,6 +65,30 @@ def test_what_a_choice_of_the_user_costs_is_told_with_figures():
     assert any('with it: none arrives, 30 of 30 lost; without' in text for text in texts)
 
 
+def test_a_choice_for_cyclone_dds_is_kept_behind_the_packages():
+    """Most name a network interface, which others need."""
+    environment = {
+        'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp',
+        'CYCLONEDDS_URI': 'file:///robot.xml',
+        'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4',
+    }
+    without = PathFigures(UNCHOSEN, (640, 480), 30, 0, 1.0, 2.0)
+    kept = Transport({}, 'transport left as it is: CYCLONEDDS_URI is set')
+    [text] = advice([*figures(ours_ms=12.0), without], kept, environment, None)
+    assert text.startswith('CYCLONEDDS_URI is your choice and stands')
+    assert 'Unset' not in text
+    assert text.endswith("/config/cyclonedds.xml,file:///robot.xml'")
+    assert "export CYCLONEDDS_URI='file:///" in text
+
+
+def test_with_cyclone_dds_those_who_take_images_need_the_room():
+    room = Transport({'CYCLONEDDS_URI': 'file:///c.xml'}, 'images go through sockets')
+    cyclone = {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}
+    [text] = advice(figures(defaults_ms=90.0, ours_ms=4.0), room, cyclone, None)
+    assert 'whatever else takes images' in text
+    assert 'export CYCLONEDDS_URI=file:///c.xml' in text
+
+
 def test_shared_memory_without_room_is_told_though_nothing_is_lost():
     full = Transport({}, 'transport left as it is: /dev/shm has 60 MiB free, 2 processes need 144')
     [text] = advice(figures(), full, {}, None)

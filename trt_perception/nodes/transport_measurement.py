@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from trt_perception.errors import MissingDependencyError, PerceptionError
 from trt_perception.nodes.transport import (
     CHOICES,
+    CYCLONE_VARIABLE,
     SHARED_MEMORY,
     WANTED_BUFFER,
     Transport,
@@ -138,9 +139,11 @@ def advice(
     )
     if gains and chosen.variables:
         exports = ' '.join(f'{name}={value}' for name, value in chosen.variables.items())
+        like = f"in the same way as this package's launch files start their nodes: export {exports}"
         said.append(
-            "Start the camera's driver in the same way as this package's launch files start "
-            f'their nodes: export {exports}. Both ends of a topic need it'
+            f"Start the camera's driver, and whatever else takes images, {like}"
+            if CYCLONE_VARIABLE in chosen.variables
+            else f"Start the camera's driver {like}. Both ends of a topic need it"
         )
     no_room = str(SHARED_MEMORY) in chosen.reason and not chosen.variables
     if no_room or (not chosen.variables and any(one.lost for one in ours)):
@@ -170,12 +173,25 @@ def _dearly_chosen(figures: Sequence[PathFigures], environment: Mapping[str, str
     chosen, without = dearest
     if chosen.lost <= without.lost and not chosen.p50_ms > _WORTH_SAYING * without.p50_ms:
         return []
-    names = ', '.join(name for name in CHOICES if environment.get(name))
+    names, remedy = _mended_choice(environment)
     width, height = without.size
     return [
         f'{names} is your choice and stands. Images of {width}x{height} with it: '
-        f'{_fared(chosen)}; without it: {_fared(without)}. Unset it for the nodes and the camera'
+        f'{_fared(chosen)}; without it: {_fared(without)}. {remedy}'
     ]
+
+
+def _mended_choice(environment: Mapping[str, str]) -> tuple[str, str]:
+    """What the user has chosen, and what to do about it."""
+    plain = {name: text for name, text in environment.items() if name not in CHOICES}
+    ours = choose_transport(plain, 2).variables.get(CYCLONE_VARIABLE)
+    if ours is None:
+        names = [n for n in CHOICES if n != CYCLONE_VARIABLE and environment.get(n)]
+        return ', '.join(names), 'Unset it for the nodes and the camera'
+    # Most name a network interface. Cyclone DDS reads a list, and what comes later goes first.
+    both = f'{ours},{environment[CYCLONE_VARIABLE]}'
+    kept = f"To keep it and give images room: export {CYCLONE_VARIABLE}='{both}'"
+    return CYCLONE_VARIABLE, kept
 
 
 def _fared(figures: PathFigures) -> str:
