@@ -33,9 +33,10 @@ _REMEDIES = {
     STALE: 'the camera sends them late, its clock differs, or they wait while the network is busy',
 }
 
-_BUSY = 0.8
-"""Share of its time that the network needs for all images of a camera, from which on numbers that
-are missing are those of images that nobody had time for."""
+_BUSY = 0.7
+"""Share of the time that the network works for a camera, from which on numbers that are missing
+are those of images that nobody had time for. Those of one that mostly waits were lost on the way.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Thresholds:
         cause, why = drops.cause, ''
         medians = {stage.stage: stage.p50_ms for stage in snapshot.stages}
         busy_ms = medians.get('total', math.nan) - medians.get('wait', 0.0)
-        if cause == LOST and drops.rate_hz * busy_ms > _BUSY * 1e3:
+        if cause == LOST and drops.rate_hz * (1.0 - drops.share) * busy_ms > _BUSY * 1e3:
             cause = REPLACED  # they came faster than the thread that waits for them is woken
         if cause == REPLACED:
             why = 'the network is slower than the camera; '
