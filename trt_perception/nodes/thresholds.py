@@ -111,8 +111,8 @@ class Thresholds:
         if cause == LOST and drops.rate_hz * (1.0 - drops.share) * busy_ms > _BUSY * 1e3:
             cause = REPLACED  # they came faster than the thread that waits for them is woken
         if cause == REPLACED:
-            why = 'the network is slower than the camera; '
-            if math.isfinite(drops.rate_hz * busy_ms):
+            why = 'the network is slower than the camera, or than all that share it; '
+            if drops.rate_hz * busy_ms > 1e3:
                 why = (
                     f'the camera sends {drops.rate_hz:.0f} images a second, and one takes '
                     f'{busy_ms:.0f} ms; '
