@@ -7,7 +7,9 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 from vision_msgs.msg import (
     Classification,
     Detection2D,
@@ -468,3 +470,19 @@ def test_whoever_wants_the_picture_and_cannot_have_it_is_named(graph):
             node.diagnostics(lambda s: words in s.message).message
         )
         graph.node.destroy_subscription(one)
+
+
+def test_results_of_another_type_are_named(graph):
+    with graph.running('overlay_node', 'fooled_painter', remaps={'mask': '/fooled'}) as node:
+        node.wait_state('active')
+        viewer = graph.collect(Image, node.topic('overlay')).matched()
+        talker = graph.node.create_publisher(String, '/fooled', 1)
+        words = '/probe publishes std_msgs/msg/String on /fooled, not sensor_msgs/msg/Image'
+        assert words in node.diagnostics(lambda s: '/fooled' in s.message).message
+        graph.node.destroy_publisher(talker)
+        hasty = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        other = graph.node.create_publisher(Image, '/fooled', hasty)
+        words = 'Best effort publisher and reliable subscription'
+        assert '/fooled' in node.diagnostics(lambda s: words in s.message).message
+        graph.node.destroy_publisher(other)
+        viewer.close()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from trt_perception.nodes.health import WARN, Condition
@@ -49,6 +50,22 @@ def misfit(offered: QoSProfile, wanted: QoSProfile) -> str:
 def type_name(kind: type) -> str:
     """As the graph names a message, such as 'sensor_msgs/msg/Image'."""
     return f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
+
+
+def unheard(node: Node, subscription: Subscription) -> list[str]:
+    """In words, which publishers of a topic a subscription hears nothing of."""
+    topic, kind = subscription.topic_name, type_name(subscription.msg_type)
+    found = []
+    for publisher in node.get_publishers_info_by_topic(topic):
+        name = node_of(publisher)
+        if publisher.topic_type != kind:
+            found.append(f'{name} publishes {publisher.topic_type} on {topic}, not {kind}')
+        elif reason := misfit(publisher.qos_profile, subscription.qos_profile):
+            found.append(
+                f'{name} offers a quality of service on {topic} that does not fit: {reason}. Let '
+                f'it publish as this node subscribes: {_offer(subscription.qos_profile)}'
+            )
+    return [text for text in found if not text.startswith(NAMELESS)]
 
 
 class ResultSubscribers:
@@ -95,10 +112,13 @@ class ResultSubscribers:
             elif reason := misfit(offer, subscriber.qos_profile):
                 found.append(
                     f'{name} gets nothing on {topic}, since it asks for another quality of '
-                    f'service: {reason}. Let it subscribe as this node publishes: '
-                    f'{_word(offer.reliability)}, {_word(offer.durability)}'
+                    f'service: {reason}. Let it subscribe as this node publishes: {_offer(offer)}'
                 )
         return found
+
+
+def _offer(profile: QoSProfile) -> str:
+    return f'{_word(profile.reliability)}, {_word(profile.durability)}'
 
 
 def _word(policy: object) -> str:

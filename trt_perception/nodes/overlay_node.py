@@ -21,9 +21,9 @@ from trt_perception.errors import FrameError, ParameterError, PerceptionError
 from trt_perception.model_spec import Color, load_model_spec
 from trt_perception.model_store import find_model
 from trt_perception.msg import KeyPoints2DArray
-from trt_perception.nodes.endpoints import SILENT_EVENTS, ResultSubscribers
+from trt_perception.nodes.endpoints import SILENT_EVENTS, ResultSubscribers, unheard
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
-from trt_perception.nodes.health import Condition
+from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import LATCHED, image_message
@@ -152,7 +152,15 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
             return ()
         arriving = self._images.conditions() if self._images else []
         publishers = [self._publisher] if self._publisher else []
-        return [*arriving, *self._result_subscribers.conditions(publishers)]
+        return [
+            *arriving,
+            *(
+                Condition(WARN, text)
+                for subscription in (*self._results, *self._labels)
+                for text in unheard(self, subscription)
+            ),
+            *self._result_subscribers.conditions(publishers),
+        ]
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """What is paired."""
