@@ -30,7 +30,7 @@ PARTICIPANTS = range(30, 120)
 """Whose ports are taken: below lie those of processes that do not choose, above the next domain."""
 
 _OF_A_PORT = re.compile(r'(?:fastrtps|fastdds)_port(\d+)(?:_el|_sl)?')
-_PARTICIPANT_BEGINS = re.compile(r'<rtps>')
+_PARTICIPANT = '<rtps>'
 
 
 @contextlib.contextmanager
@@ -79,12 +79,12 @@ def _name_profile(stack: contextlib.ExitStack, variable: str, offset: int) -> No
     named = os.environ.get(variable, '')
     if Path(named).name != PROFILE:
         return
-    port = f'<rtps><port><offsetd3>{offset}</offsetd3></port>'
-    text, times = _PARTICIPANT_BEGINS.subn(port, Path(named).read_text())
-    if times != 1:
+    text = Path(named).read_text()
+    if text.count(_PARTICIPANT) != 1:
         return
+    port = f'{_PARTICIPANT}<port><offsetd3>{offset}</offsetd3></port>'
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='trt_perception_')))
     file = folder / PROFILE
-    file.write_text(text)
+    file.write_text(text.replace(_PARTICIPANT, port))
     stack.callback(os.environ.__setitem__, variable, named)
     os.environ[variable] = str(file)
