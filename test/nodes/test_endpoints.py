@@ -94,3 +94,22 @@ def test_a_subscriber_that_fits_is_not_spoken_of(graph, node, stranger):
     assert status.message.count('/planner') == 1
     stranger.destroy_subscription(latched)
     node.diagnostics(lambda s: '/planner' not in s.message)
+
+
+@pytest.mark.parametrize(
+    ('parameter', 'topic'),
+    [
+        ('qos_overrides./twisted/image.subscription.reliability', '/twisted/image'),
+        ('qos_overrides./twisted/detections.publisher.reliability', '/twisted/detections'),
+    ],
+    ids=['images', 'results'],
+)
+def test_a_wrong_override_is_told_with_its_topic(graph, tmp_path, parameter, topic):
+    parameters = {'model': str(write_detect(tmp_path)), parameter: 'besteffort'}
+    with graph.running(
+        'detect_node', 'twisted', parameters, {'image': '/twisted/image'}
+    ) as node:  # `running` also sees to it that there is no Traceback
+        status = node.diagnostics(lambda s: s.level == b'\x02')
+        assert f'qos_overrides.{topic}: ' in status.message
+        assert 'besteffort' in status.message
+        assert 'Allowed are reliable and best_effort' in status.message

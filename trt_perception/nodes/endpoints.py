@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -10,6 +11,7 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
+from trt_perception.errors import ParameterError
 from trt_perception.nodes.health import WARN, Condition
 
 try:
@@ -45,6 +47,24 @@ def misfit(offered: QoSProfile, wanted: QoSProfile) -> str:
         return ''
     sentences = (text.strip().removeprefix('ERROR: ') for text in reason.split(';'))
     return ', '.join(text for text in sentences if text)
+
+
+@contextlib.contextmanager
+def overrides_of(topic: str) -> Iterator[None]:
+    """Around the making of a publisher or a subscription: a wrong override of its QoS is told.
+
+    Raises:
+        ParameterError: the value of such a parameter is not allowed.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # rclpy's, which names no topic
+        if 'QoS override' not in str(error):
+            raise
+        raise ParameterError(
+            f'qos_overrides.{topic}: {error}. Allowed are reliable and best_effort, keep_last and '
+            'keep_all, and whole numbers for the depth'
+        ) from error
 
 
 def type_name(kind: type) -> str:

@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 from trt_perception.errors import FrameError
 from trt_perception.frames import Frame
 from trt_perception.nodes.byte_take import Memory
-from trt_perception.nodes.endpoints import NAMELESS, misfit, node_of, type_name
+from trt_perception.nodes.endpoints import NAMELESS, misfit, node_of, overrides_of, type_name
 from trt_perception.nodes.health import STALE, WARN, Condition
 from trt_perception.nodes.image_form import ImageForm
 from trt_perception.nodes.image_taking import ImageTaking, frame_and_header
@@ -112,16 +112,19 @@ class FrameSubscription:
             if reliability == 'reliable'
             else QoSReliabilityPolicy.BEST_EFFORT,
         )
-        self._subscription: Subscription = node.create_subscription(
-            self._kind,
-            node.resolve_topic_name(image) if transport == 'raw' else compressed_topic(node, image),
-            self._hand_over,
-            profile,
-            callback_group=OwnThread() if arrived is None else None,
-            # What does not fit is said by `conditions`, with the publisher's name.
-            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        raw = transport == 'raw'
+        topic = str(node.resolve_topic_name(image)) if raw else compressed_topic(node, image)
+        with overrides_of(topic):
+            self._subscription: Subscription = node.create_subscription(
+                self._kind,
+                topic,
+                self._hand_over,
+                profile,
+                callback_group=OwnThread() if arrived is None else None,
+                # What does not fit is said by `conditions`, with the publisher's name.
+                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
         self._profile = profile  # create_subscription writes the overrides into it
         self.handle = self._subscription.handle
         log = node.get_logger()

@@ -25,7 +25,7 @@ from trt_perception.nodes.camera_input import (
     image_topics,
     private_prefix,
 )
-from trt_perception.nodes.endpoints import SILENT_EVENTS, ResultSubscribers
+from trt_perception.nodes.endpoints import SILENT_EVENTS, ResultSubscribers, overrides_of
 from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.lifecycle import PerceptionNode
@@ -247,13 +247,14 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def output(self, kind: type, topic: str, profile: QoSProfile | None = None) -> Publisher:
         """Create a publisher, reliable unless overridden, that `cleanup` takes away."""
-        publisher = self.create_publisher(
-            kind,
-            topic,
-            profile or RESULTS,
-            event_callbacks=SILENT_EVENTS,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        with overrides_of(self.resolve_topic_name(topic)):
+            publisher = self.create_publisher(
+                kind,
+                topic,
+                profile or RESULTS,
+                event_callbacks=SILENT_EVENTS,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
         self._publishers_made.append(publisher)
         return publisher
 
