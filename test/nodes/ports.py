@@ -1,4 +1,4 @@
-"""Where a process of Fast DDS listens for data."""
+"""What a process of Fast DDS has open in the shared memory, and where it listens for data."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from typing import TypeVar
 from trt_perception.nodes.transport import SHARED_MEMORY
 
 T = TypeVar('T')
-_LOCK = re.compile(rf'{SHARED_MEMORY}/fast(?:rtps|dds)_port(\d+)_el')
+_LOCK = re.compile(r'fast(?:rtps|dds)_port(\d+)_el')
+
+
+def opened(process: int) -> list[Path]:
+    """Files of the shared memory that a process has open."""
+    found = []
+    with contextlib.suppress(OSError):
+        for link in Path(f'/proc/{process}/fd').iterdir():
+            with contextlib.suppress(OSError):
+                found.append(link.readlink())
+    return [file for file in found if file.parent == SHARED_MEMORY]
 
 
 def ports_of(process: int) -> list[int]:
     """Numbers of the ports whose locks a process has open, without those that tell of the graph."""
-    found = set()
-    with contextlib.suppress(OSError):
-        for link in Path(f'/proc/{process}/fd').iterdir():
-            with contextlib.suppress(OSError):
-                if match := _LOCK.fullmatch(str(link.readlink())):
-                    found.add(int(match[1]))
-    return sorted(port for port in found if port >= 7400)
+    locks = (_LOCK.fullmatch(file.name) for file in opened(process))
+    return sorted(port for lock in locks if lock and (port := int(lock[1])) >= 7400)
 
 
 def wait_until(holds: Callable[[], T], what: str, seconds: float = 20.0) -> T:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +14,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 from ament_index_python.packages import get_package_prefix
 
 from nodes.middleware import fast_dds
+from nodes.ports import opened, wait_until
 from trt_perception.nodes.abandoned_memory import YOUNG_S
-from trt_perception.nodes.transport import SHARED_MEMORY
 
 CAMERA = Path(get_package_prefix('trt_perception')) / 'lib/trt_perception/camera_node'
 SLOW_IMPORTS = """
@@ -140,21 +138,3 @@ def segments_of(pid: int) -> list[Path]:
     """The lock files of Fast DDS's segments that a process has open, and the segments."""
     locks = [f for f in opened(pid) if f.name.endswith('_el') and 'port' not in f.name]
     return [*locks, *(file.with_name(file.name.removesuffix('_el')) for file in locks)]
-
-
-def opened(pid: int) -> list[Path]:
-    """Files of the shared memory that a process has open."""
-    found = []
-    for link in Path(f'/proc/{pid}/fd').iterdir():
-        with contextlib.suppress(OSError):
-            found.append(link.readlink())
-    return [file for file in found if file.parent == SHARED_MEMORY]
-
-
-def wait_until(holds, what: str, seconds: float = 20.0):
-    """The value of `holds()` once it is true."""
-    end = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < end, f'did not happen: {what}'
-        time.sleep(0.02)
-    return value
