@@ -17,6 +17,7 @@ from vision_msgs.msg import Detection2DArray
 
 from nodes.colour_networks import write_detect, write_semantic
 from nodes.graph import Camera, bgr_image, raw_image, stamp_of
+from nodes.middleware import numbered
 from nodes.scenes import found, scene, three_boxes
 from trt_perception.msg import PipelineStats
 
@@ -161,6 +162,7 @@ def test_size_encoding_and_frame_may_change_and_stamps_may_repeat(node, cameras,
     assert wait_status(node, 'front', 'that of the one before').level == b'\x01'
 
 
+@numbered
 def test_a_fast_camera_leaves_room_for_the_others(graph, node, cameras, answers):
     """240 Hz, with gaps in time of what this machine can do."""
     fast = bgr_image(scene(64, 48, *three_boxes(64, 48)))
