@@ -137,13 +137,20 @@ def test_best_effort_images_are_heard_when_asked_for(graph, model, strangers, pa
 
 def test_silence_is_said_and_ends_with_the_next_image(graph, node, strangers):
     camera = strangers('sleepy')
+    before = node.output().count('no image on /in for')
     answers = graph.collect(Detection2DArray, node.topic('detections')).matched()
     camera.matched()
     camera.show(ALL, answers)
     status = node.diagnostics(lambda s: 'no image on /in for' in s.message)
     assert status.level == b'\x03'
+    logged = node.output().count('no image on /in for')
+    assert logged > before, 'a publisher is there and says nothing'
+    again = node.output().count('images come again on /in')
+    assert again < logged
     camera.show(ALL, answers)
     assert node.diagnostics(lambda s: s.level == b'\x00').message == 'active'
+    assert node.output().count('images come again on /in') == again + 1
+    assert node.output().count('no image on /in for') == logged
     answers.close()
 
 

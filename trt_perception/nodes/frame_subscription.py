@@ -102,6 +102,7 @@ class FrameSubscription:
         self._newest_s = time.perf_counter()
         self._said: set[str] = set()
         self._nameless: set[str] = set()
+        self._silent = False
         self._count = 0
         self._gaps = SequenceGaps()
         self.stamps = StampWatch()
@@ -185,7 +186,14 @@ class FrameSubscription:
             self._node.get_logger().info(f'{self.topic}: the images are now {changed}')
         if 0 < stale_after_s < quiet_s:
             since = f'for {quiet_s:.0f} s' if self._count else 'yet'
-            found.append(Condition(STALE, f'no image on {self.topic} {since}'))
+            text = f'no image on {self.topic} {since}'
+            if not found and not self._silent:  # else the log has already said why
+                self._node.get_logger().warning(text)
+                self._silent = True
+            found.append(Condition(STALE, text))
+        elif self._silent and quiet_s < QUIET_S:
+            self._node.get_logger().info(f'images come again on {self.topic}')
+            self._silent = False
         return found + self.stamps.conditions()
 
     def _log(self, found: list[Condition]) -> None:
