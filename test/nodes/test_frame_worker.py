@@ -68,6 +68,23 @@ class Memory:
         return np.empty(nbytes, np.uint8)
 
 
+class Noted(WaitingFrames):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(1, max_batch=1, deadline_s=0.0)
+        self.worked_s: list[float] = []
+        self.max_ages_s: set[float] = set()
+
+    def worked(self, seconds):
+        self.worked_s.append(seconds)
+        super().worked(seconds)
+
+    def due_in_s(self, now_s, max_age_s=0.0):
+        self.max_ages_s.add(max_age_s)
+        return super().due_in_s(now_s, max_age_s)
+
+
 @pytest.fixture
 def running(graph):
     """A worker with one camera: what it works with, its figures, its faults."""
@@ -81,15 +98,16 @@ def running(graph):
     )
     camera = CameraInput('', TOPIC, NoOutputs())
     camera.open(tallied, subscription)
-    work, worked, faults = Slow(), [], []
+    work, worked, faults, waiting = Slow(), [], [], Noted()
     worker = FrameWorker(
         [camera],
         ImageWait(graph.context, [subscription.handle]),
-        WaitingFrames(1, max_batch=1, deadline_s=0.0),
+        waiting,
         work=work,
         worked=lambda: worked.append(len(work.stamps)),
         failed=faults.append,
         paused=lambda: '',
+        max_age=lambda: 0.2,
     )
     worker.start()
     yield SimpleNamespace(
@@ -161,3 +179,18 @@ def test_work_that_fails_is_told_of_and_the_next_image_served(running, camera):
     stamp_ns = camera.publish(IMAGE)
     running.work.began()
     assert running.work.stamps == [stamp_ns]
+
+
+def test_who_goes_next_is_told_how_long_a_batch_took_and_what_is_too_old(running, camera):
+    camera.matched()
+    camera.publish(IMAGE)
+    running.work.began()
+    threading.Event().wait(0.02)
+    running.work.may_end.release()
+    for _ in range(200):
+        if running.waiting.worked_s:
+            break
+        threading.Event().wait(0.05)
+    assert len(running.waiting.worked_s) == 1
+    assert 0.02 <= running.waiting.worked_s[0] < PATIENCE_S
+    assert running.waiting.max_ages_s == {0.2}
