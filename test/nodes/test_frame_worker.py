@@ -113,6 +113,7 @@ def running(graph):
     yield SimpleNamespace(
         worker=worker,
         work=work,
+        waiting=waiting,
         worked=worked,
         faults=faults,
         statistics=tallied.statistics,
