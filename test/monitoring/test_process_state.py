@@ -21,10 +21,12 @@ def test_this_process():
 
 def test_work_shows_in_cores():
     source = ProcessSource()
-    begin = time.process_time()
+    begin, begin_s = time.process_time(), time.monotonic()
     while time.process_time() - begin < 0.2:
         pass
-    assert source.read().cpu > 0.1
+    # Others may have had the cores most of the time.
+    share = 0.2 / (time.monotonic() - begin_s)
+    assert source.read().cpu > share / 2
 
 
 def test_an_open_file_shows(tmp_path):
