@@ -194,10 +194,11 @@ class FrameSubscription:
         elif self._silent and quiet_s < QUIET_S:
             self._node.get_logger().info(f'images come again on {self.topic}')
             self._silent = False
-        return found + self.stamps.conditions()
+        told = [condition for condition in found if condition.text not in self._nameless]
+        return told + self.stamps.conditions()
 
     def _log(self, found: list[Condition]) -> None:
-        """Log each condition when it begins."""
+        """Log each condition when it begins; those of a node that has no name yet wait."""
         texts = {condition.text for condition in found}
         # Who has just come tells its name within the next second.
         waiting = {text for text in texts if NAMELESS in text} - self._said - self._nameless
