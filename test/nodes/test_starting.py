@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -30,6 +31,17 @@ class Late:
 
 sys.meta_path.insert(0, Late())
 sys.exit(start('camera_node', 'CameraNode'))
+"""
+
+
+THREADS = """
+import os
+import trt_perception.nodes.starting
+count = lambda: len(os.listdir('/proc/self/task'))
+before = count()
+import numpy, cv2
+numpy.ones((500, 500)) @ numpy.ones((500, 500))
+print(count() - before, os.environ['OPENBLAS_NUM_THREADS'])
 """
 
 
@@ -138,3 +150,20 @@ def segments_of(pid: int) -> list[Path]:
     """The lock files of Fast DDS's segments that a process has open, and the segments."""
     locks = [f for f in opened(pid) if f.name.endswith('_el') and 'port' not in f.name]
     return [*locks, *(file.with_name(file.name.removesuffix('_el')) for file in locks)]
+
+
+@pytest.mark.parametrize('chosen', [None, '3'])
+def test_linear_algebra_starts_no_threads_unless_asked_for(chosen):
+    """NumPy and OpenCV have a pool each, of one thread for each core."""
+    environment = {k: v for k, v in os.environ.items() if k != 'OPENBLAS_NUM_THREADS'}
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', THREADS],
+        cwd='/',
+        env=environment | ({'OPENBLAS_NUM_THREADS': chosen} if chosen else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    started, told = done.stdout.split()
+    assert told == (chosen or '1')
+    assert (int(started) > 0) is (chosen is not None)
