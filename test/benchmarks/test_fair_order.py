@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SCRIPT = Path(__file__).resolve().parents[2] / 'benchmarks' / 'fair_order.py'
 WORK_S = 0.0035
 SECONDS = 6.0
 
 
 @pytest.fixture(scope='module')
-def order():
-    spec = importlib.util.spec_from_file_location('fair_order', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def order(benchmark_module):
+    return benchmark_module('fair_order')
 
 
 def frames_of(order, rates_hz, phases, jitter_s=0.0003):

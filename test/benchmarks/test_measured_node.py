@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,11 +15,8 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 
 
 @pytest.fixture(scope='module')
-def measured_node():
-    spec = importlib.util.spec_from_file_location('measured_node', BENCHMARKS / 'measured_node.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def measured_node(benchmark_module):
+    return benchmark_module('measured_node')
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-FILE = Path(__file__).resolve().parents[2] / 'benchmarks' / 'memory_growth.py'
 HOURS = np.linspace(0.0, 2.0, 400)
 
 
 @pytest.fixture(scope='module')
-def slope_with_error():
-    spec = importlib.util.spec_from_file_location('memory_growth', FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.slope_with_error
+def slope_with_error(benchmark_module):
+    return benchmark_module('memory_growth').slope_with_error
 
 
 @pytest.mark.parametrize('count', [0, 1, 2])

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / 'benchmarks' / 'multi_camera_figures.py'
 RATE_HZ = 15
 
 
 @pytest.fixture(scope='module')
-def figures():
-    spec = importlib.util.spec_from_file_location('multi_camera_figures', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def figures(benchmark_module):
+    return benchmark_module('multi_camera_figures')
 
 
 def run_of(figures, stretches, factor):

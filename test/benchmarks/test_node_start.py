@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,8 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 
 
 @pytest.fixture(scope='module')
-def node_start():
-    spec = importlib.util.spec_from_file_location('node_start', BENCHMARKS / 'node_start.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def node_start(benchmark_module):
+    return benchmark_module('node_start')
 
 
 def spent(processor_s: float, wall_s: float) -> dict:

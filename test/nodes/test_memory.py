@@ -80,16 +80,22 @@ THREADS = (
 )
 
 
-def page_faults(which: str, **variables: str) -> int:
-    """How many pages a process had to ask for, for 20 blocks of 32 MiB one after the other."""
+def told_by(script: str, *arguments: str, **variables: str) -> list[int]:
+    """The numbers that a script prints, run by itself with no other variables set."""
     done = subprocess.run(
-        [sys.executable, '-c', FAULTS, which],
+        [sys.executable, '-c', script, *arguments],
         capture_output=True,
         text=True,
         env={'PYTHONPATH': ':'.join(sys.path), **variables},
     )
     assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    return [int(word) for word in done.stdout.split()]
+
+
+def page_faults(which: str, **variables: str) -> int:
+    """How many pages a process had to ask for, for 20 blocks of 32 MiB one after the other."""
+    (count,) = told_by(FAULTS, which, **variables)
+    return count
 
 
 @pytest.mark.parametrize('name', ['MALLOC_ARENA_MAX', 'MALLOC_TRIM_THRESHOLD_'])
@@ -115,14 +121,7 @@ def test_memory_that_was_freed_is_used_again():
 @pytest.mark.parametrize('script', [PAGES, FRAGMENTS], ids=['network', 'images'])
 def test_memory_that_is_free_between_blocks_in_use_is_given_back(script):
     """100 MB as a network takes them in a thread that ends, or as images; small blocks stay."""
-    done = subprocess.run(
-        [sys.executable, '-c', script],
-        capture_output=True,
-        text=True,
-        env={'PYTHONPATH': ':'.join(sys.path)},
-    )
-    assert done.returncode == 0, done.stderr
-    kept, given_back = map(int, done.stdout.split())
+    kept, given_back = told_by(script)
     assert kept > 60
     assert given_back < 20
 
@@ -130,20 +129,11 @@ def test_memory_that_is_free_between_blocks_in_use_is_given_back(script):
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc has these thresholds')
 def test_threads_that_need_memory_in_turn_share_it():
     """30 MB in each of five threads, one after the other."""
-
-    def grown_mib(which, **variables):
-        done = subprocess.run(
-            [sys.executable, '-c', THREADS, which],
-            capture_output=True,
-            text=True,
-            env={'PYTHONPATH': ':'.join(sys.path), **variables},
-        )
-        assert done.returncode == 0, done.stderr
-        return int(done.stdout)
-
-    assert grown_mib('kept') < 60
+    (grown_mib,) = told_by(THREADS, 'kept')
+    assert grown_mib < 60
     large = {'MALLOC_MMAP_THRESHOLD_': '1073741824', 'MALLOC_TRIM_THRESHOLD_': '1073741824'}
-    assert grown_mib('not kept', **large) > 100, 'what it is for'
+    (grown_mib,) = told_by(THREADS, 'not kept', **large)
+    assert grown_mib > 100, 'what it is for'
 
 
 def test_a_ring_of_objects_is_freed():
