@@ -72,18 +72,30 @@ def type_name(kind: type) -> str:
     return f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
 
 
+def of_another_type(publisher: TopicEndpointInfo, topic: str, kind: str) -> str:
+    """In words, that a publisher's messages are not what is subscribed to; '' where they are."""
+    if publisher.topic_type == kind:
+        return ''
+    return f'{node_of(publisher)} publishes {publisher.topic_type} on {topic}, not {kind}'
+
+
+def that_does_not_fit(publisher: TopicEndpointInfo, topic: str, reason: str) -> str:
+    """In words, that a publisher's quality of service does not serve; `reason` as of `misfit`."""
+    name = node_of(publisher)
+    return f'{name} offers a quality of service on {topic} that does not fit: {reason}'
+
+
 def unheard(node: Node, subscription: Subscription) -> list[str]:
     """In words, which publishers of a topic a subscription hears nothing of."""
     topic, kind = subscription.topic_name, type_name(subscription.msg_type)
     found = []
     for publisher in node.get_publishers_info_by_topic(topic):
-        name = node_of(publisher)
-        if publisher.topic_type != kind:
-            found.append(f'{name} publishes {publisher.topic_type} on {topic}, not {kind}')
+        if other := of_another_type(publisher, topic, kind):
+            found.append(other)
         elif reason := misfit(publisher.qos_profile, subscription.qos_profile):
             found.append(
-                f'{name} offers a quality of service on {topic} that does not fit: {reason}. Let '
-                f'it publish as this node subscribes: {_offer(subscription.qos_profile)}'
+                f'{that_does_not_fit(publisher, topic, reason)}. Let it publish as this node '
+                f'subscribes: {_offer(subscription.qos_profile)}'
             )
     return [text for text in found if not text.startswith(NAMELESS)]
 

@@ -17,7 +17,15 @@ from std_msgs.msg import Header
 from trt_perception.errors import FrameError
 from trt_perception.frames import Frame
 from trt_perception.nodes.byte_take import Memory
-from trt_perception.nodes.endpoints import NAMELESS, misfit, node_of, overrides_of, type_name
+from trt_perception.nodes.endpoints import (
+    NAMELESS,
+    misfit,
+    node_of,
+    of_another_type,
+    overrides_of,
+    that_does_not_fit,
+    type_name,
+)
 from trt_perception.nodes.health import STALE, WARN, Condition
 from trt_perception.nodes.image_form import ImageForm
 from trt_perception.nodes.image_taking import ImageTaking, frame_and_header
@@ -212,12 +220,8 @@ class FrameSubscription:
             return [Condition(WARN, f'nobody publishes {self.topic} ({wanted}){self._beside()}')]
         found, fitting = [], []
         for publisher in publishers:
-            name = node_of(publisher)
-            if publisher.topic_type != wanted:
-                text = (
-                    f'{name} publishes {publisher.topic_type} on {self.topic}, not '
-                    f'{wanted}{self._beside()}'
-                )
+            if other := of_another_type(publisher, self.topic, wanted):
+                text = f'{other}{self._beside()}'
             elif reason := misfit(publisher.qos_profile, self._profile):
                 remedy = (
                     'Start this node with the parameter `reliability` at best_effort, or change '
@@ -225,12 +229,9 @@ class FrameSubscription:
                     if 'reliable subscription' in reason
                     else 'Change the publisher, or the qos_overrides of this node'
                 )
-                text = (
-                    f'{name} offers a quality of service on {self.topic} that does not fit: '
-                    f'{reason}. {remedy}'
-                )
+                text = f'{that_does_not_fit(publisher, self.topic, reason)}. {remedy}'
             else:
-                fitting.append(name)
+                fitting.append(node_of(publisher))
                 continue
             found.append(Condition(WARN, text))
         if len(fitting) > 1:

@@ -45,7 +45,7 @@ def own_port(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[None]:
         for variable in PROFILE_VARIABLES:
             # A start must not fail for it: then the port is the lowest one.
             with contextlib.suppress(OSError, ValueError):
-                _name_profile(stack, variable, unused_offset(domain, folder))
+                _name_profile(stack, variable, domain, folder)
         yield
 
 
@@ -74,7 +74,7 @@ def _known_ports(folder: Path) -> set[int]:
     return found
 
 
-def _name_profile(stack: contextlib.ExitStack, variable: str, offset: int) -> None:
+def _name_profile(stack: contextlib.ExitStack, variable: str, domain: int, shared: Path) -> None:
     """Let `variable` name this package's profile with another port, until the stack is left."""
     named = os.environ.get(variable, '')
     if Path(named).name != PROFILE:
@@ -82,7 +82,7 @@ def _name_profile(stack: contextlib.ExitStack, variable: str, offset: int) -> No
     text = Path(named).read_text()
     if text.count(_PARTICIPANT) != 1:
         return
-    port = f'{_PARTICIPANT}<port><offsetd3>{offset}</offsetd3></port>'
+    port = f'{_PARTICIPANT}<port><offsetd3>{unused_offset(domain, shared)}</offsetd3></port>'
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='trt_perception_')))
     file = folder / PROFILE
     file.write_text(text.replace(_PARTICIPANT, port))
