@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from nodes.graph import stamp_of
@@ -297,3 +298,22 @@ def test_the_source_cannot_change_while_configured(camera):
     result = node.set('source', '/dev/video7')
     assert not result.successful
     assert 'cleanup' in result.reason
+
+
+def test_an_override_of_one_topic_is_none_of_the_next_one(graph):
+    given = {
+        'source': 'synthetic',
+        'qos_overrides./lone/image.publisher.reliability': 'best_effort',
+    }
+    remaps = {name: f'/lone/{name}' for name in ('image', 'camera_info')}
+    with graph.running('camera_node', 'lone', given, remaps):
+        offered = {
+            name: graph.wait_for(
+                lambda name=name: graph.node.get_publishers_info_by_topic(f'/lone/{name}'), name
+            )[0].qos_profile.reliability
+            for name in remaps
+        }
+    assert offered == {
+        'image': ReliabilityPolicy.BEST_EFFORT,
+        'camera_info': ReliabilityPolicy.RELIABLE,
+    }

@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import COMPRESSED, Frame
 from trt_perception.nodes.camera_parameters import CameraParameters
+from trt_perception.nodes.endpoints import overrides_of
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.pipeline.statistics import PAUSED
@@ -30,7 +31,9 @@ from trt_perception.sources.opening import open_source
 from trt_perception.sources.pacing import Delivery, PacedSource, Progress
 from trt_perception.sources.source import Source
 
-_QOS = QoSProfile(depth=5)
+_DEPTH = 5
+"""So many images wait for a subscriber that is slow for a moment."""
+
 _JPEG_START = b'\xff\xd8'
 
 
@@ -127,7 +130,11 @@ class CameraNode(PerceptionNode[CameraParameters]):
 
     def _publisher(self, kind: type, topic: str) -> Publisher:
         options = QoSOverridingOptions.with_default_policies()
-        return self.create_publisher(kind, topic, _QOS, qos_overriding_options=options)
+        with overrides_of(self.resolve_topic_name(topic)):
+            # A profile for each: rclpy writes the overrides into it.
+            return self.create_publisher(
+                kind, topic, QoSProfile(depth=_DEPTH), qos_overriding_options=options
+            )
 
     def _open(self, parameters: CameraParameters) -> Source:
         """In the thread."""
