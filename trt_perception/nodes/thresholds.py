@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trt_perception.monitoring.gpu_state import GpuState
@@ -32,6 +32,9 @@ _REMEDIES = {
     'processor is too busy to wake the node between two images',
     STALE: 'the camera sends them late, its clock differs, or they wait while the network is busy',
 }
+
+_MUCH = 0.1
+"""Share of the images that the first cause left from which on the second one is told, too."""
 
 _BUSY = 0.7
 """Share of the time that the network works for a camera, from which on numbers that are missing
@@ -98,14 +101,18 @@ class Thresholds:
     def _dropped(self, drops: Drops, snapshot: Snapshot, age_s: float) -> str:
         if not self.drop_share or not drops.share > self.drop_share:  # NaN is too few to say
             return ''
-        remedy = self._remedy(drops, snapshot, age_s)
+        causes: dict[str, list[str]] = {}  # by what is to be said of them
+        for cause in drops.worth_telling():
+            remedy = self._remedy(cause, drops, snapshot, age_s)
+            causes.setdefault(remedy, []).append(f'{drops.causes[cause]:.0%} {cause}')
+        parts = [f'{" and ".join(shares)}: {remedy}' for remedy, shares in causes.items()]
         return (
-            f'{drops.share:.0%} of the images of the last {RECENT_S:.0f} s gave no result, most '
-            f'of them {drops.cause}: {remedy} (warn_drop_share is {self.drop_share:.0%})'
+            f'{drops.share:.0%} of the images of the last {RECENT_S:.0f} s gave no result '
+            f'(warn_drop_share is {self.drop_share:.0%}), {"; ".join(parts)}'
         )
 
-    def _remedy(self, drops: Drops, snapshot: Snapshot, age_s: float) -> str:
-        cause, why = drops.cause, ''
+    def _remedy(self, cause: str, drops: Drops, snapshot: Snapshot, age_s: float) -> str:
+        why = ''
         medians = {stage.stage: stage.p50_ms for stage in snapshot.stages}
         busy_ms = medians.get('total', math.nan) - medians.get('wait', 0.0)
         if cause == LOST and drops.rate_hz * (1.0 - drops.share) * busy_ms > _BUSY * 1e3:
@@ -131,15 +138,25 @@ class Drops:
 
     Attributes:
         share: of all that came, 0..1; NaN where too few came.
-        cause: of most of them; '' where there is none.
+        causes: the share of each cause, of all that came; the most frequent first.
         rate_hz: images a second that came; NaN before the second look.
         results: how many gave one; None before the second look.
     """
 
     share: float = math.nan
-    cause: str = ''
+    causes: Mapping[str, float] = field(default_factory=dict)
     rate_hz: float = field(default=math.nan, compare=False)
     results: int | None = field(default=None, compare=False)
+
+    def worth_telling(self) -> list[str]:
+        """The most frequent cause, and the next one where it takes much of what that one left.
+
+        Where most images get lost and all the others are too old, the share of the latter is
+        small, and still nothing is served before they are mended, too.
+        """
+        first, *others = self.causes
+        left = 1.0 - self.causes[first]
+        return [first, *(one for one in others[:1] if self.causes[one] > _MUCH * left)]
 
 
 class RecentDrops:
@@ -169,8 +186,9 @@ class RecentDrops:
             return Drops()
         if came < _FEWEST:
             return Drops(results=results)
-        cause = max(lately, key=lately.__getitem__) if dropped else ''
-        return Drops(dropped / came, cause, came / (now - since), results)
+        ordered = sorted(filter(lately.get, lately), key=lately.__getitem__, reverse=True)
+        causes = {cause: lately[cause] / came for cause in ordered}
+        return Drops(dropped / came, causes, came / (now - since), results)
 
 
 def worst(conditions: Sequence[Condition]) -> Condition | None:
