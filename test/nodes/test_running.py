@@ -65,6 +65,40 @@ def start(graph, tmp_path):
         process.stdout.close()
 
 
+IMPATIENT = (
+    'from trt_perception.nodes import running; running._STUCK_S = 1.5; running._LOOK_S = 0.2'
+)
+HOLD_UP = """
+import ctypes, threading
+
+def hold_up():
+    while self.state != 'active':
+        time.sleep(0.05)
+    time.sleep(2.0)
+    print('held up', flush=True)
+    ctypes.PyDLL(None).sleep(60)
+
+threading.Thread(target=hold_up, daemon=True).start()
+"""
+
+
+def test_a_node_that_is_stuck_ends_and_prints_where(start):
+    """`PyDLL` keeps Python's lock, as rclpy does while it publishes."""
+    indented = HOLD_UP.replace('\n', '\n        ')
+    process = start(making=IMPATIENT, configuring=indented, line='held up')
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert 'in hold_up' in output
+
+
+def test_a_node_that_works_is_not_taken_for_stuck(start):
+    process = start(making=IMPATIENT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
 def test_a_callback_that_does_not_end_is_left_behind(start):
     process = start(configuring='time.sleep(60)')
     process.send_signal(signal.SIGTERM)

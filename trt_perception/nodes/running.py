@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -24,6 +25,12 @@ _ONE_CTRL_C_S = 1.0
 _SWITCH_S = 0.0005
 """Seconds for which one Python thread may keep others waiting; Python's own 5 ms are a frame's."""
 
+_STUCK_S = 30.0
+"""Seconds in which an active node does nothing at all until it is taken for stuck. Nothing that it
+does while active holds Python's lock for longer than some milliseconds."""
+
+_LOOK_S = 5.0
+
 _PATIENCE_S = 4.0
 """Seconds for a callback that still runs; a launch file sends SIGTERM after 5."""
 
@@ -35,7 +42,8 @@ def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None
     is interrupted by one, neither a callback nor a node that is half made. What a callback
     raises is logged, and the node goes on.
 
-    It also ends, with status 1, when no message of this machine can reach it any more.
+    It also ends, with status 1, when no message of this machine can reach it any more, and when
+    it is active and nothing in it goes on for 30 s.
 
     Args:
         make_node: makes the node once rclpy is ready.
@@ -54,6 +62,7 @@ def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None
     begun.joined()
     spinning = _Spinning(node)
     hearing = _Hearing(node)
+    threading.Thread(target=_end_when_stuck, args=[node], name='stuck watch', daemon=True).start()
     begun.signals.wait()
     threading.Thread(target=_end_when_asked_again, args=[begun], daemon=True).start()
     node.stopping.set()
@@ -79,6 +88,22 @@ def _end_when_asked_again(begun: Start) -> None:
     begun.signals.wait()
     begun.note.take_away()
     os._exit(1)
+
+
+def _end_when_stuck(node: PerceptionNode[Any]) -> None:
+    """Have the process ended from outside of Python, unless this goes on.
+
+    The middleware can wait for ever with Python's lock held (`half_made_ports`): no thread of
+    Python runs then, not even one that looks after the others. What each thread was at is printed.
+    A node that is not active may open a library or an engine for longer, and is let be.
+    """
+    while not node.stopping.is_set():
+        if node.state == 'active':
+            faulthandler.dump_traceback_later(_STUCK_S, exit=True)
+        else:
+            faulthandler.cancel_dump_traceback_later()
+        node.stopping.wait(_LOOK_S)
+    faulthandler.cancel_dump_traceback_later()
 
 
 class _Hearing:

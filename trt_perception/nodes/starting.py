@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 # NumPy and OpenCV each bring an OpenBLAS, which starts a thread for every core when it is loaded
@@ -21,6 +22,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
+from trt_perception.nodes.half_made_ports import HalfMadePorts
 from trt_perception.nodes.lean_imports import lean_imports
 from trt_perception.nodes.memory import keep_freed_memory
 from trt_perception.nodes.own_port import own_port
@@ -29,6 +31,9 @@ from trt_perception.nodes.stop_signals import StopSignals
 
 _HIDDEN = '_starting'
 """Names with an underscore in front are left out by `ros2 node list`."""
+
+
+_LOOK_S = 1.0
 
 
 class Start:
@@ -65,6 +70,7 @@ class Start:
             if self.signals.came_within(pause_s):
                 return
         self.note.leave()
+        _keep_ports_ready()
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
         with own_port(rclpy.get_default_context().get_domain_id()):
             self._first = rclpy.create_node(
@@ -95,6 +101,33 @@ def start(module: str, node: str) -> int:
         running = importlib.import_module('trt_perception.nodes.running')
         made = getattr(importlib.import_module(f'trt_perception.nodes.{module}'), node)
     return int(running.run(made, begun))
+
+
+def _keep_ports_ready() -> None:
+    """Look now and once a second for ports that hold others up, this process before all.
+
+    It does not come to look when it is held up itself, since Python's lock is held then. Of several
+    that run one is seldom held up, such as the one that was started again.
+    """
+    ports = HalfMadePorts()
+    _tell_released(ports.wait_until_ready())
+
+    def look_on() -> None:
+        while True:
+            time.sleep(_LOOK_S)
+            _tell_released(ports.release())
+
+    threading.Thread(target=look_on, name='half made ports', daemon=True).start()
+
+
+def _tell_released(names: Sequence[str]) -> None:
+    for name in names:
+        print(
+            f'{name} of the shared memory was left half made by a process that was killed, and '
+            'who sent there would have waited for ever: taken away. See docs/transport.md',
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def could_not_start(error: Exception) -> int:

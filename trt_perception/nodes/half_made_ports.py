@@ -1,0 +1,119 @@
+"""Frees whoever waits for a port of Fast DDS that will never be ready. Needs no ROS.
+
+Who writes to a port that is not there makes it. Another process that comes meanwhile waits until
+its size is set and its first word says that it is ready, without any limit, and with Python's lock
+held: not a line is logged any more. Where the maker is killed in between, all others that write
+there wait until somebody kills them too. `docs/transport.md` tells how that was seen.
+
+It can be told from outside. Those that wait look at the size and the first word again and again,
+so that they can be sent on: they take the port for broken then, and make it anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from trt_perception.nodes.transport import SHARED_MEMORY
+
+_PORT = re.compile(r'(?:fastrtps|fastdds)_port\d+')
+
+_WORD = struct.Struct('=I')
+_READY, _BROKEN = 2, 3
+"""First words of a segment: `managed_open_or_create_impl` of Boost.Interprocess 1.73, which Fast
+DDS brings. https://www.boost.org/doc/libs/1_73_0/doc/html/interprocess.html"""
+
+PATIENCE_S = 2.0
+"""Seconds in which a port gets ready: as long as Fast DDS waits for the lock of a maker."""
+
+
+class HalfMadePorts:
+    """The ports of this user that are not ready.
+
+    Attributes:
+        young: how many may still get ready, as of the last look.
+    """
+
+    def __init__(self, folder: Path = SHARED_MEMORY) -> None:
+        self.young = 0
+        self._folder = folder
+        self._ready: set[tuple[str, int]] = set()
+
+    def release(self) -> list[str]:
+        """Take away those whose maker has died, and send on who waits; returns their names.
+
+        What cannot be looked at or removed is left alone: nothing must fail for it.
+        """
+        self.young = 0
+        there, released = set(), []
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self._folder):
+                if not _PORT.fullmatch(entry.name):
+                    continue
+                key = (entry.name, entry.inode())
+                with contextlib.suppress(OSError):
+                    if key in self._ready or _is_ready(entry.path):
+                        there.add(key)
+                    elif _age_s(entry) < PATIENCE_S:
+                        self.young += 1
+                    elif _released(Path(entry.path)):
+                        released.append(entry.name)
+        # Memory with a name and number that came back would be read again.
+        self._ready = there
+        return sorted(released)
+
+    def wait_until_ready(self) -> list[str]:
+        """As `release`, but waits for ports that may still get ready: for some 2 s at most."""
+        released = self.release()
+        end_s = time.monotonic() + 2.0 * PATIENCE_S
+        while self.young and time.monotonic() < end_s:
+            time.sleep(0.05)
+            released += self.release()
+        return released
+
+
+def _age_s(entry: os.DirEntry[str]) -> float:
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime
+
+
+def _is_ready(path: str) -> bool:
+    with _opened(path, os.O_RDONLY) as file:
+        return _word(file) == _READY
+
+
+def _word(file: int) -> int | None:
+    """First word of a segment; None where there is no room for one yet."""
+    data = os.pread(file, _WORD.size, 0)
+    return _WORD.unpack(data)[0] if len(data) == _WORD.size else None
+
+
+def _released(port: Path) -> bool:
+    """Whether this process took the port away; another one may be faster."""
+    with _opened(port, os.O_RDWR) as file:
+        # Two that look at the same time: the second one finds another file there, or none.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        word = _word(file)
+        if word == _READY or port.lstat().st_ino != os.fstat(file).st_ino:
+            return False
+        # The name goes first: who is sent on makes a port of that name at once.
+        port.unlink()
+        if word is None:
+            os.ftruncate(file, 1)
+        else:
+            os.pwrite(file, _WORD.pack(_BROKEN), 0)
+        return True
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path, flags: int) -> Iterator[int]:
+    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        yield file
+    finally:
+        os.close(file)
