@@ -10,6 +10,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 
@@ -96,20 +97,49 @@ def test_a_subscriber_that_fits_is_not_spoken_of(graph, node, stranger):
     node.diagnostics(lambda s: '/planner' not in s.message)
 
 
+IMAGES = 'qos_overrides./twisted/image'
+RESULTS = 'qos_overrides./twisted/detections'
+
+
 @pytest.mark.parametrize(
-    ('parameter', 'topic'),
+    ('executable', 'parameter', 'value'),
     [
-        ('qos_overrides./twisted/image.subscription.reliability', '/twisted/image'),
-        ('qos_overrides./twisted/detections.publisher.reliability', '/twisted/detections'),
+        ('detect_node', f'{IMAGES}.subscription.reliability', 'besteffort'),
+        ('detect_node', f'{RESULTS}.publisher.reliability', 'besteffort'),
+        ('detect_node', f'{RESULTS}.publisher.depth', 'many'),
+        ('camera_node', f'{IMAGES}.publisher.reliability', 'besteffort'),
+        ('overlay_node', 'qos_overrides./twisted/overlay.publisher.reliability', 'besteffort'),
+        ('overlay_node', f'{IMAGES}.subscription.reliability', 'besteffort'),
     ],
-    ids=['images', 'results'],
 )
-def test_a_wrong_override_is_told_with_its_topic(graph, tmp_path, parameter, topic):
-    parameters = {'model': str(write_detect(tmp_path)), parameter: 'besteffort'}
+def test_a_wrong_override_is_told_with_its_topic(graph, tmp_path, executable, parameter, value):
+    given = {parameter: value, 'model': str(write_detect(tmp_path))}
     with graph.running(
-        'detect_node', 'twisted', parameters, {'image': '/twisted/image'}
+        executable, 'twisted', given, {'image': '/twisted/image'}
     ) as node:  # `running` also sees to it that there is no Traceback
+        viewer = graph.collect(Image, node.topic('overlay'))
         status = node.diagnostics(lambda s: s.level == b'\x02')
-        assert f'qos_overrides.{topic}: ' in status.message
-        assert 'besteffort' in status.message
+        assert f'{parameter.rpartition(".")[0].rpartition(".")[0]}: ' in status.message
+        assert value in status.message
         assert 'Allowed are reliable and best_effort' in status.message
+        assert node.output().count('Allowed are reliable and best_effort') == 1
+        viewer.close()
+
+
+def test_an_override_of_one_result_is_none_of_the_next_one(graph, tmp_path):
+    given = {
+        'model': str(write_detect(tmp_path)),
+        f'{RESULTS}.publisher.reliability': 'best_effort',
+    }
+    with graph.running('detect_node', 'twisted', given) as node:
+        node.wait_state('active')
+        offered = {
+            name: graph.wait_for(
+                lambda name=name: graph.node.get_publishers_info_by_topic(node.topic(name)), name
+            )[0].qos_profile.reliability
+            for name in ('detections', 'embeddings')
+        }
+    assert offered == {
+        'detections': ReliabilityPolicy.BEST_EFFORT,
+        'embeddings': ReliabilityPolicy.RELIABLE,
+    }

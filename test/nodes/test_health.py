@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trt_perception.nodes.health import ERROR, WARN, Health
+from trt_perception.nodes.health import ERROR, WARN, Beginnings, Health
 
 
 class Clock:
@@ -65,3 +65,11 @@ def test_each_cause_is_logged_at_once_and_then_seldom():
     clock.now += 5
     ours.failed('empty', 'nothing in it')
     assert lines[3:] == ['nothing in it']
+
+
+def test_what_holds_is_logged_when_it_begins_and_again_when_it_comes_back():
+    lines: list[str] = []
+    beginnings = Beginnings(lines.append)
+    for holds in ((), ('cold', 'dark'), ('dark',), ('cold', 'dark')):
+        beginnings.note(holds)
+    assert lines == ['cold', 'dark', 'cold']

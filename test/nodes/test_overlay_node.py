@@ -414,7 +414,7 @@ def test_the_style_changes_while_it_runs(node, inputs, pictures):
 
 def test_the_legend_lists_classes_that_no_object_bears():
     from trt_perception.drawing.drawn import DrawnClasses, DrawnObjects
-    from trt_perception.nodes.overlay_inputs import without_named
+    from trt_perception.nodes.overlay_masks import without_named
 
     ids = np.array([[0, 1, 2, 255]], np.uint8)
     classes = DrawnClasses(ids, ['road', 'car', 'sky'], np.zeros((3, 3), np.uint8))
@@ -479,10 +479,14 @@ def test_results_of_another_type_are_named(graph):
         talker = graph.node.create_publisher(String, '/fooled', 1)
         words = '/probe publishes std_msgs/msg/String on /fooled, not sensor_msgs/msg/Image'
         assert words in node.diagnostics(lambda s: '/fooled' in s.message).message
+        assert node.output().count(words) == 1
         graph.node.destroy_publisher(talker)
         hasty = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         other = graph.node.create_publisher(Image, '/fooled', hasty)
         words = 'Best effort publisher and reliable subscription'
         assert '/fooled' in node.diagnostics(lambda s: words in s.message).message
+        node.diagnostics()  # of the next second: it is not said again
+        assert node.output().count(words) == 1
+        assert 'offering incompatible QoS' not in node.output()  # rclpy's own, without a name
         graph.node.destroy_publisher(other)
         viewer.close()

@@ -11,17 +11,16 @@ from typing import Any
 import cv2
 from builtin_interfaces.msg import Time
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from trt_perception.errors import FrameError, ParameterError
 from trt_perception.frames import COMPRESSED, Frame
 from trt_perception.nodes.camera_parameters import CameraParameters
-from trt_perception.nodes.endpoints import overrides_of
+from trt_perception.nodes.endpoints import UnservedSubscribers
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition
 from trt_perception.nodes.lifecycle import PerceptionNode
+from trt_perception.nodes.qos_overrides import overridable_publisher
 from trt_perception.pipeline.statistics import PAUSED
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.preprocessing.colour import to_bgr
@@ -30,9 +29,6 @@ from trt_perception.sources.encode import check_encoding
 from trt_perception.sources.opening import open_source
 from trt_perception.sources.pacing import Delivery, PacedSource, Progress
 from trt_perception.sources.source import Source
-
-_DEPTH = 5
-"""So many images wait for a subscriber that is slow for a moment."""
 
 _JPEG_START = b'\xff\xd8'
 
@@ -53,6 +49,7 @@ class CameraNode(PerceptionNode[CameraParameters]):
         self._paced: PacedSource | None = None
         self._first_stamp_ns: int | None = None
         self._late_before = 0
+        self._unserved = UnservedSubscribers(self)
         super().__init__('camera_node', CameraParameters, **arguments)
 
     def check_parameters(self, candidate: CameraParameters) -> None:
@@ -66,9 +63,9 @@ class CameraNode(PerceptionNode[CameraParameters]):
         self.check_parameters(self.parameters)
         path = self.parameters.calibration
         self._calibration = load_calibration(Path(path).expanduser()) if path else None
-        self._image = self._publisher(Image, 'image')
-        self._compressed = self._publisher(CompressedImage, 'image/compressed')
-        self._info = self._publisher(CameraInfo, 'camera_info')
+        self._image = overridable_publisher(self, Image, 'image')
+        self._compressed = overridable_publisher(self, CompressedImage, 'image/compressed')
+        self._info = overridable_publisher(self, CameraInfo, 'camera_info')
 
     def activate(self) -> None:
         """Start to read and publish, from the beginning."""
@@ -97,7 +94,12 @@ class CameraNode(PerceptionNode[CameraParameters]):
         self._image = self._compressed = self._info = None
 
     def conditions(self) -> Sequence[Condition]:
-        """Whether the source delivers, and as fast as it should."""
+        """Whether the source delivers, and whoever wants its images gets them."""
+        publishers = [one for one in (self._image, self._compressed, self._info) if one]
+        return [*self._of_source(), *self._unserved.conditions(publishers)]
+
+    def _of_source(self) -> Sequence[Condition]:
+        """Whether it delivers, and as fast as it should."""
         progress = self._progress()
         if progress.state == 'lost':
             return [Condition(ERROR, f'{progress.error}. Trying again')]
@@ -127,14 +129,6 @@ class CameraNode(PerceptionNode[CameraParameters]):
 
     def _progress(self) -> Progress:
         return self._paced.progress if self._paced is not None else Progress(state='stopped')
-
-    def _publisher(self, kind: type, topic: str) -> Publisher:
-        options = QoSOverridingOptions.with_default_policies()
-        with overrides_of(self.resolve_topic_name(topic)):
-            # A profile for each: rclpy writes the overrides into it.
-            return self.create_publisher(
-                kind, topic, QoSProfile(depth=_DEPTH), qos_overriding_options=options
-            )
 
     def _open(self, parameters: CameraParameters) -> Source:
         """In the thread."""

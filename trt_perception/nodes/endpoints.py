@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -11,16 +10,16 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from trt_perception.errors import ParameterError
-from trt_perception.nodes.health import WARN, Condition
+from trt_perception.nodes.health import WARN, Beginnings, Condition
 
 try:
-    from rclpy.event_handler import PublisherEventCallbacks
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # its place before Jazzy
-    from rclpy.qos_event import PublisherEventCallbacks
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-SILENT_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
-"""For publishers of which `ResultSubscribers` speaks: rclpy's own words have no names."""
+SILENT_PUBLISHER = PublisherEventCallbacks(use_default_callbacks=False)
+SILENT_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
+"""For ends of which this module speaks: rclpy's own words about a misfit have no names."""
 
 NAMELESS = 'a node without a name'
 """One that has just come and has not said it yet, or that is no node of ROS 2."""
@@ -49,24 +48,6 @@ def misfit(offered: QoSProfile, wanted: QoSProfile) -> str:
     return ', '.join(text for text in sentences if text)
 
 
-@contextlib.contextmanager
-def overrides_of(topic: str) -> Iterator[None]:
-    """Around the making of a publisher or a subscription: a wrong override of its QoS is told.
-
-    Raises:
-        ParameterError: the value of such a parameter is not allowed.
-    """
-    try:
-        yield
-    except RuntimeError as error:  # rclpy's, which names no topic
-        if 'QoS override' not in str(error):
-            raise
-        raise ParameterError(
-            f'qos_overrides.{topic}: {error}. Allowed are reliable and best_effort, keep_last and '
-            'keep_all, and whole numbers for the depth'
-        ) from error
-
-
 def type_name(kind: type) -> str:
     """As the graph names a message, such as 'sensor_msgs/msg/Image'."""
     return f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
@@ -85,35 +66,46 @@ def that_does_not_fit(publisher: TopicEndpointInfo, topic: str, reason: str) -> 
     return f'{name} offers a quality of service on {topic} that does not fit: {reason}'
 
 
-def unheard(node: Node, subscription: Subscription) -> list[str]:
-    """In words, which publishers of a topic a subscription hears nothing of."""
-    topic, kind = subscription.topic_name, type_name(subscription.msg_type)
-    found = []
-    for publisher in node.get_publishers_info_by_topic(topic):
-        if other := of_another_type(publisher, topic, kind):
-            found.append(other)
-        elif reason := misfit(publisher.qos_profile, subscription.qos_profile):
-            found.append(
-                f'{that_does_not_fit(publisher, topic, reason)}. Let it publish as this node '
-                f'subscribes: {_offer(subscription.qos_profile)}'
-            )
-    return [text for text in found if not text.startswith(NAMELESS)]
+class UnheardPublishers:
+    """Looks for publishers of which a node hears nothing. For one thread."""
+
+    def __init__(self, node: Node) -> None:
+        """Prepare; `node` is the one that subscribes."""
+        self._node = node
+        self._log = Beginnings(lambda text: node.get_logger().warning(text))
+
+    def conditions(self, subscriptions: Sequence[Subscription]) -> list[Condition]:
+        """What is to be said of the publishers of these topics; logged when it begins."""
+        texts = [text for subscription in subscriptions for text in self._about(subscription)]
+        self._log.note(texts)
+        return [Condition(WARN, text) for text in texts]
+
+    def _about(self, subscription: Subscription) -> list[str]:
+        topic, kind = subscription.topic_name, type_name(subscription.msg_type)
+        found = []
+        for publisher in self._node.get_publishers_info_by_topic(topic):
+            if other := of_another_type(publisher, topic, kind):
+                found.append(other)
+            elif reason := misfit(publisher.qos_profile, subscription.qos_profile):
+                found.append(
+                    f'{that_does_not_fit(publisher, topic, reason)}. Let it publish as this node '
+                    f'subscribes: {_offer(subscription.qos_profile)}'
+                )
+        return [text for text in found if not text.startswith(NAMELESS)]
 
 
-class ResultSubscribers:
-    """Looks for subscribers that get none of a node's results. For one thread."""
+class UnservedSubscribers:
+    """Looks for subscribers that get nothing of what a node publishes. For one thread."""
 
     def __init__(self, node: Node) -> None:
         """Prepare; `node` is the one that publishes."""
         self._node = node
-        self._said: set[str] = set()
+        self._log = Beginnings(lambda text: node.get_logger().warning(text))
 
     def conditions(self, publishers: Sequence[Publisher]) -> list[Condition]:
         """What is to be said of the subscribers of these publishers; logged when it begins."""
         texts = [text for publisher in publishers for text in self._about(publisher)]
-        for text in sorted(set(texts) - self._said):
-            self._node.get_logger().warning(text)
-        self._said = set(texts)
+        self._log.note(texts)
         return [Condition(WARN, text) for text in texts]
 
     def _about(self, publisher: Publisher) -> list[str]:

@@ -19,24 +19,20 @@ from trt_perception.frames import Frame
 from trt_perception.nodes.byte_take import Memory
 from trt_perception.nodes.endpoints import (
     NAMELESS,
+    SILENT_SUBSCRIPTION,
     misfit,
     node_of,
     of_another_type,
-    overrides_of,
     that_does_not_fit,
     type_name,
 )
-from trt_perception.nodes.health import STALE, WARN, Condition
+from trt_perception.nodes.health import STALE, WARN, Beginnings, Condition
 from trt_perception.nodes.image_form import ImageForm
 from trt_perception.nodes.image_taking import ImageTaking, frame_and_header
 from trt_perception.nodes.image_wait import OwnThread
+from trt_perception.nodes.qos_overrides import overrides_of
 from trt_perception.nodes.sequence_gaps import Missed, SequenceGaps
 from trt_perception.nodes.stamp_watch import StampWatch
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # its place before Jazzy
-    from rclpy.qos_event import SubscriptionEventCallbacks
 
 QUIET_S = 5.0
 """Seconds without an image after which that is said, unless somebody wants it otherwise."""
@@ -108,7 +104,8 @@ class FrameSubscription:
         self._arrived = arrived
         self._kind = Image if transport == 'raw' else CompressedImage
         self._newest_s = time.perf_counter()
-        self._said: set[str] = set()
+        self._log = Beginnings(lambda text: node.get_logger().warning(text))
+        self._found: set[str] = set()
         self._nameless: set[str] = set()
         self._silent = False
         self._count = 0
@@ -130,8 +127,7 @@ class FrameSubscription:
                 self._hand_over,
                 profile,
                 callback_group=OwnThread() if arrived is None else None,
-                # What does not fit is said by `conditions`, with the publisher's name.
-                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+                event_callbacks=SILENT_SUBSCRIPTION,  # `conditions` speaks of what does not fit
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         self._profile = profile  # create_subscription writes the overrides into it
@@ -187,7 +183,7 @@ class FrameSubscription:
         self._gaps.one_publisher = len(publishers) == 1
         found = self._about(publishers)
         if publishers or quiet_s > QUIET_S:  # a camera may well start after its node
-            self._log(found)
+            self._say(found)
         for text in self.stamps.unsaid():
             self._node.get_logger().warning(f'{self.topic}: {text}')
         if changed := self.form.unsaid():
@@ -205,14 +201,13 @@ class FrameSubscription:
         told = [condition for condition in found if condition.text not in self._nameless]
         return told + self.stamps.conditions()
 
-    def _log(self, found: list[Condition]) -> None:
+    def _say(self, found: list[Condition]) -> None:
         """Log each condition when it begins; those of a node that has no name yet wait."""
         texts = {condition.text for condition in found}
         # Who has just come tells its name within the next second.
-        waiting = {text for text in texts if NAMELESS in text} - self._said - self._nameless
-        for text in sorted(texts - waiting - self._said):
-            self._node.get_logger().warning(text)
-        self._said, self._nameless = texts - waiting, waiting
+        self._nameless = {text for text in texts if NAMELESS in text} - self._found
+        self._found = texts
+        self._log.note(texts - self._nameless)
 
     def _about(self, publishers: Sequence[TopicEndpointInfo]) -> list[Condition]:
         wanted = type_name(self._kind)

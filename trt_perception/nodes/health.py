@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
@@ -22,6 +22,21 @@ class Condition:
     def rank(self) -> int:
         """How bad it is: the levels' own order, but that an error outdoes silence."""
         return (OK, WARN, STALE, ERROR).index(self.level)
+
+
+class Beginnings:
+    """Logs what holds when it begins to, not each time that it is found again."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        """Nothing holds yet; `log` writes a text to the log."""
+        self._log = log
+        self._said: set[str] = set()
+
+    def note(self, texts: Collection[str]) -> None:
+        """All that holds now. What is gone and comes back is logged anew."""
+        for text in sorted(set(texts) - self._said):
+            self._log(text)
+        self._said = set(texts)
 
 
 class Health:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionInfo
@@ -25,7 +24,7 @@ from trt_perception.nodes.camera_input import (
     image_topics,
     private_prefix,
 )
-from trt_perception.nodes.endpoints import SILENT_EVENTS, ResultSubscribers, overrides_of
+from trt_perception.nodes.endpoints import UnservedSubscribers
 from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.lifecycle import PerceptionNode
@@ -37,14 +36,12 @@ from trt_perception.nodes.messages import (
 )
 from trt_perception.nodes.model_opening import ModelOpening
 from trt_perception.nodes.perception_loop import PerceptionLoop
+from trt_perception.nodes.qos_overrides import RESULTS, overridable_publisher
 from trt_perception.nodes.reports import Engine, Report, engine_of, stats_message
 from trt_perception.pipeline.adaptive import AdaptivePipeline, AnyPipeline
 from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.results import DecodeSettings
 from trt_perception.tracking.assignment import require_solver
-
-RESULTS = QoSProfile(depth=5)
-"""Reliable. So many results wait for a subscriber that is slow for a moment."""
 
 Parameters = TypeVar('Parameters', bound=InferenceParameters)
 Number = TypeVar('Number', int, float)
@@ -72,7 +69,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         self.class_ids: tuple[str, ...] = ()
         self._camera_stats: list[tuple[CameraInput, Publisher]] = []
         self._publishers_made: list[Publisher] = []
-        self._result_subscribers = ResultSubscribers(self)
+        self._unserved = UnservedSubscribers(self)
         self._label_info: Publisher | None = None
         self._vision_info: Publisher | None = None
         self.opening = ModelOpening(self, self._moved)
@@ -222,7 +219,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         return [
             *self.loop.conditions(limits),
             *limits.of_gpu(self.machine.newest.gpu),
-            *self._result_subscribers.conditions(self._publishers_made),
+            *self._unserved.conditions(self._publishers_made),
             *([Condition(WARN, note)] if note else ()),
         ]
 
@@ -245,16 +242,9 @@ class InferenceNode(PerceptionNode[Parameters]):
             figures = (camera.snapshot, camera.newest_age_s)
             publisher.publish(stats_message(now, self.engine(), *figures))
 
-    def output(self, kind: type, topic: str, profile: QoSProfile | None = None) -> Publisher:
+    def output(self, kind: type, topic: str, profile: QoSProfile = RESULTS) -> Publisher:
         """Create a publisher, reliable unless overridden, that `cleanup` takes away."""
-        with overrides_of(self.resolve_topic_name(topic)):
-            publisher = self.create_publisher(
-                kind,
-                topic,
-                profile or RESULTS,
-                event_callbacks=SILENT_EVENTS,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+        publisher = overridable_publisher(self, kind, topic, profile)
         self._publishers_made.append(publisher)
         return publisher
 

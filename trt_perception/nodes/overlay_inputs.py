@@ -1,99 +1,210 @@
-"""From masks to what the drawing takes, and the colours of classes."""
+"""What overlay_node draws: images with the results of the same stamp."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
+from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
-from trt_perception.drawing.drawn import DrawnClasses, DrawnObjects
-from trt_perception.errors import FrameError
-from trt_perception.model_spec import Color
-from trt_perception.nodes.overlay_objects import Names
-from trt_perception.palette import name_color, palette_color
-from trt_perception.results import UNLABELLED
+from trt_perception.msg import KeyPoints2DArray
+from trt_perception.nodes.endpoints import SILENT_SUBSCRIPTION, UnheardPublishers
+from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
+from trt_perception.nodes.health import Condition
+from trt_perception.nodes.lifecycle import PerceptionNode
+from trt_perception.nodes.messages import LATCHED
+from trt_perception.nodes.overlay_objects import class_names
+from trt_perception.nodes.overlay_parameters import OverlayParameters
+from trt_perception.pipeline.pairing import Group, StampPairing
+from trt_perception.pipeline.statistics import PAUSED
 
-Colors = Mapping[str, Color]
-"""RGB by class name."""
+IMAGE = 'image'
+RESULTS: Mapping[str, type] = {
+    'detections': Detection2DArray,
+    'instances': Detection2DArray,
+    'instance_mask': Image,
+    'mask': Image,
+    'key_points': KeyPoints2DArray,
+    'classification': Classification,
+}
+"""The inputs besides the image."""
+LABELS = {
+    'detections': 'detections_label_info',
+    'instances': 'instances_label_info',
+    'mask': 'label_info',
+    'classification': 'classification_label_info',
+}
+"""The latched topics with the class names of an input."""
+UNPAIRED = 'unpaired'
+"""Cause of a drop: no results came for the image, but for a newer one."""
 
-_MASKS = {'mono8': 1, '8UC1': 1, 'mono16': 2, '16UC1': 2}
-"""Bytes per pixel of the encodings that a mask may have."""
+_UNSTAMPED = 0
+"""The stamp of messages that have none: results with it may be those of any image."""
+
+_DEPTH = 5
 
 
-def is_instance_mask(message: Image) -> bool:
-    """Whether a mask tells objects apart, not classes."""
-    return _MASKS.get(message.encoding) == 2
+class OverlayInputs:
+    """Subscribes while it is open, and gives images and results of one stamp together.
 
+    For the executor's thread.
 
-def mask_pixels(message: Image, size: tuple[int, int]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The values of a mask, resized if it is of another size than the picture.
-
-    Args:
-        message: mono8 or mono16, of any byte order.
-        size: (width, height) of the picture.
-
-    Returns:
-        uint8 or uint16 [H, W].
-
-    Raises:
-        FrameError: it is of another encoding, empty, or shorter than it says.
+    Attributes:
+        names: of each input, the names of its classes by index; any thread may read them.
     """
-    sample = _MASKS.get(message.encoding)
-    if sample is None:
-        raise FrameError(
-            'unknown_encoding',
-            f'a mask is {message.encoding!r}; it must be one of: {", ".join(_MASKS)}',
+
+    def __init__(
+        self, node: PerceptionNode[OverlayParameters], give: Callable[[Group[Any]], None]
+    ) -> None:
+        """Subscribe to nothing yet.
+
+        Args:
+            node: whose inputs they are; counts the images that come and those that are dropped.
+            give: takes each group, which has an image, and must not take long.
+        """
+        self.names: dict[str, dict[int, str]] = {name: {} for name in LABELS}
+        self._node = node
+        self._give = give
+        self._pairing: StampPairing[Any] = StampPairing(IMAGE, (), timeout_s=0.0)
+        self._expected: frozenset[str] = frozenset()
+        self._left_out = 0
+        self._images: FrameSubscription | None = None
+        self._results: list[Subscription] = []
+        self._labels: list[Subscription] = []
+        self._unheard = UnheardPublishers(node)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it subscribes."""
+        return self._images is not None
+
+    def check(self) -> None:
+        """See whether images can be subscribed to.
+
+        Raises:
+            ParameterError: not with these `qos_overrides`.
+        """
+        self._subscribed_to_images().close()
+
+    def open(self) -> None:
+        """Subscribe."""
+        self._images = self._subscribed_to_images()
+        for name, kind in RESULTS.items():
+            self._results.append(self._subscribed(kind, name, self._taker(name)))
+        for name, topic in LABELS.items():
+            self._labels.append(
+                self._subscribed(LabelInfo, topic, self._label_taker(name), LATCHED)
+            )
+        self._expect()
+
+    def close(self) -> None:
+        """Take nothing more."""
+        if self._images is not None:
+            self._images.close()
+            self._images = None
+        for subscription in (*self._results, *self._labels):
+            self._node.destroy_subscription(subscription)
+        self._results.clear()
+        self._labels.clear()
+        self._pairing.clear()
+
+    def look(self) -> None:
+        """See who publishes now, and give what has waited for long enough."""
+        if self._wanted() != self._expected:
+            self._expect()
+        self._offer(self._pairing.overdue(time.monotonic()))
+
+    def conditions(self) -> list[Condition]:
+        """What hinders images and results from arriving."""
+        images = self._images.conditions() if self._images else []
+        return [*images, *self._unheard.conditions([*self._results, *self._labels])]
+
+    def values(self) -> dict[str, str]:
+        """What is paired, for /diagnostics."""
+        if not self.is_open:
+            return {'inputs': 'not subscribed, since nobody subscribes ~/overlay'}
+        return {
+            'inputs': ', '.join([IMAGE, *sorted(self._expected)]),
+            'images that wait': str(len(self._pairing)),
+        }
+
+    def _subscribed_to_images(self) -> FrameSubscription:
+        return FrameSubscription(
+            self._node,
+            transport=self._node.parameters.image_transport,
+            reliability=self._node.parameters.reliability,
+            arrived=self._take_image,
+            depth=_DEPTH,
         )
-    height, width, step = message.height, message.width, message.step
-    if not height or not width:
-        raise FrameError('empty', 'a mask has no pixels')
-    if step < width * sample or len(message.data) < step * (height - 1) + width * sample:
-        raise FrameError(
-            'short_data',
-            f'a mask of {width}x{height} pixels in {message.encoding} has {len(message.data)} '
-            f'bytes in rows of {step}',
+
+    def _subscribed(
+        self,
+        kind: type,
+        topic: str,
+        take: Callable[[Any], None],
+        profile: QoSProfile | int = _DEPTH,
+    ) -> Subscription:
+        return self._node.create_subscription(
+            kind, topic, take, profile, event_callbacks=SILENT_SUBSCRIPTION
         )
-    order = '>' if message.is_bigendian else '<'
-    pixels = np.ndarray(
-        (height, width), f'{order}u{sample}', np.frombuffer(message.data, np.uint8), 0,
-        (step, sample),
-    )  # fmt: skip
-    native = np.ascontiguousarray(pixels, f'=u{sample}')
-    if (width, height) != size:
-        native = np.asarray(cv2.resize(native, size, interpolation=cv2.INTER_NEAREST))
-    return native
 
+    def _wanted(self) -> frozenset[str]:
+        """The results that are asked for, or else those that have publishers."""
+        return frozenset(self._node.parameters.inputs) or frozenset(
+            name
+            for name, subscription in zip(RESULTS, self._results, strict=True)
+            if self._node.count_publishers(subscription.topic_name)
+        )
 
-def bounded(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 [N, 4] with numbers that are finite and fit an integer; wrong boxes become empty."""
-    known = np.isfinite(boxes).all(axis=1, keepdims=True)
-    return np.where(known, boxes, 0).clip(-1e6, 1e6).astype(np.float32)
+    def _expect(self) -> None:
+        """Wait for what is wanted now."""
+        self._expected = self._wanted()
+        self._left_out = 0
+        self._pairing = StampPairing(
+            IMAGE,
+            self._expected,
+            timeout_s=self._node.parameters.timeout,
+            capacity=self._node.parameters.queue_size,
+        )
 
+    def _take_image(self, arrival: Arrival) -> None:
+        self._node.statistics.frame_in()
+        if not self._node.enabled:
+            self._node.statistics.frame_dropped(PAUSED)
+            return
+        stamp_ns = arrival.frame.stamp_ns
+        if stamp_ns == _UNSTAMPED:
+            self._offer([Group(stamp_ns, {IMAGE: arrival}, self._expected)])
+        else:
+            self._pair(IMAGE, stamp_ns, arrival)
 
-def drawn_classes(
-    pixels: NDArray[np.uint8], names: Names, color_of: Callable[[str], Color]
-) -> DrawnClasses:
-    """The class of every pixel with names and colours; ids without a name are numbered."""
-    count = max(names, default=-1) + 1 or 255
-    listed = [names.get(index, f'class {index}') for index in range(count)]
-    colors = [
-        color_of(names[index]) if index in names else palette_color(index) for index in range(count)
-    ]
-    return DrawnClasses(pixels, listed, np.array(colors, np.uint8))
+    def _taker(self, name: str) -> Callable[[Any], None]:
+        def take(message: Any) -> None:
+            if name in self._expected and self._node.enabled:
+                stamp = message.header.stamp
+                stamp_ns = stamp.sec * 10**9 + stamp.nanosec
+                if stamp_ns != _UNSTAMPED:
+                    self._pair(name, stamp_ns, message)
 
+        return take
 
-def without_named(classes: DrawnClasses, objects: DrawnObjects | None) -> DrawnClasses:
-    """Only the classes that no object bears, for a legend beside the objects' plates."""
-    named = set(objects.names if objects is not None else ())
-    table = np.arange(256, dtype=np.uint8)
-    table[[index for index, name in enumerate(classes.names) if name in named]] = UNLABELLED
-    return replace(classes, class_ids=np.asarray(cv2.LUT(classes.class_ids, table), np.uint8))
+    def _label_taker(self, name: str) -> Callable[[LabelInfo], None]:
+        def take(message: LabelInfo) -> None:
+            self.names[name] = class_names(message)
 
+        return take
 
-def color_chooser(known: Colors) -> Callable[[str], Color]:
-    """Gives the RGB of any class name: the known one, else one of its own."""
-    return lambda name: known.get(name) or name_color(name)
+    def _pair(self, name: str, stamp_ns: int, item: Any) -> None:
+        groups = self._pairing.add(name, stamp_ns, item, time.monotonic())
+        for _ in range(self._pairing.left_out - self._left_out):
+            self._node.statistics.frame_dropped(UNPAIRED)
+        self._left_out = self._pairing.left_out
+        self._offer(groups)
+
+    def _offer(self, groups: Sequence[Group[Any]]) -> None:
+        for group in groups:
+            self._give(group)

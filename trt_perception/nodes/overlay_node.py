@@ -9,63 +9,35 @@ from typing import Any
 
 import cv2
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from sensor_msgs.msg import Image
-from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from trt_perception.drawing.drawn import Status
 from trt_perception.errors import FrameError, ParameterError, PerceptionError
 from trt_perception.model_spec import Color, load_model_spec
 from trt_perception.model_store import find_model
-from trt_perception.msg import KeyPoints2DArray
-from trt_perception.nodes.endpoints import SILENT_EVENTS, ResultSubscribers, unheard
-from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
-from trt_perception.nodes.health import WARN, Condition
+from trt_perception.nodes.endpoints import UnservedSubscribers
+from trt_perception.nodes.frame_subscription import Arrival
+from trt_perception.nodes.health import Condition
 from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.lifecycle import PerceptionNode
-from trt_perception.nodes.messages import LATCHED, image_message
-from trt_perception.nodes.overlay_inputs import color_chooser
-from trt_perception.nodes.overlay_objects import class_names
+from trt_perception.nodes.messages import image_message
+from trt_perception.nodes.overlay_inputs import IMAGE, RESULTS, OverlayInputs
+from trt_perception.nodes.overlay_masks import color_chooser
 from trt_perception.nodes.overlay_parameters import OverlayParameters
 from trt_perception.nodes.overlay_picture import OverlayPainter
+from trt_perception.nodes.qos_overrides import overridable_publisher
 from trt_perception.palette import class_colors
-from trt_perception.pipeline.pairing import Group, StampPairing
-from trt_perception.pipeline.statistics import PAUSED, REPLACED, SINCE_STAMP
+from trt_perception.pipeline.pairing import Group
+from trt_perception.pipeline.statistics import REPLACED, SINCE_STAMP
 from trt_perception.pipeline.stopwatch import Stopwatch
 from trt_perception.pipeline.worker import NewestFrameWorker
 from trt_perception.preprocessing.colour import to_bgr
-
-IMAGE = 'image'
-RESULTS: Mapping[str, type] = {
-    'detections': Detection2DArray,
-    'instances': Detection2DArray,
-    'instance_mask': Image,
-    'mask': Image,
-    'key_points': KeyPoints2DArray,
-    'classification': Classification,
-}
-"""The inputs besides the image."""
-LABELS = {
-    'detections': 'detections_label_info',
-    'instances': 'instances_label_info',
-    'mask': 'label_info',
-    'classification': 'classification_label_info',
-}
-"""The latched topics with the class names of an input."""
-UNPAIRED = 'unpaired'
-"""Cause of a drop: no results came for the image, but for a newer one."""
-
-_UNSTAMPED = 0
-"""The stamp of messages that have none: results with it may be those of any image."""
 
 _LOOK_ROUND_S = 0.1
 _FIRST_LOOK_ROUND_S = 0.02
 """At first more often: somebody may wait for the pictures of a node that was killed."""
 _FIRST_S = 1.0
-_DEPTH = 5
 
 
 class OverlayNode(PerceptionNode[OverlayParameters]):
@@ -81,17 +53,11 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         """See `PerceptionNode`."""
         self._publisher: Publisher | None = None
         self._color_of: Callable[[str], Color] = color_chooser({})
-        self._names: dict[str, dict[int, str]] = {name: {} for name in LABELS}
-        self._pairing: StampPairing[Any] = StampPairing(IMAGE, (), timeout_s=0.0)
-        self._expected: frozenset[str] = frozenset()
-        self._left_out = 0
-        self._images: FrameSubscription | None = None
-        self._results: list[Subscription] = []
-        self._labels: list[Subscription] = []
+        self._inputs = OverlayInputs(self, self._offer)
         self._worker: NewestFrameWorker[Group[Any]] | None = None
         self._timer: Timer | None = None
         self._first_until_s = math.inf
-        self._result_subscribers = ResultSubscribers(self)
+        self._unserved = UnservedSubscribers(self)
         super().__init__('overlay_node', OverlayParameters, **arguments)
 
     # The life cycle
@@ -108,16 +74,11 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         """Read the models' colours and create the publisher."""
         self.check_parameters(self.parameters)
         self._color_of = color_chooser(self._known_colors())
-        self._publisher = self.create_publisher(
-            Image,
-            '~/overlay',
-            QoSProfile(depth=_DEPTH),
-            event_callbacks=SILENT_EVENTS,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        self._publisher = overridable_publisher(self, Image, '~/overlay')
 
     def activate(self) -> None:
         """Start to look whether somebody subscribes."""
+        self._inputs.check()
         self._worker = NewestFrameWorker(
             self._draw,
             failed=self._failed,
@@ -133,7 +94,7 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
-        self._unsubscribe()
+        self._inputs.close()
         worker, self._worker = self._worker, None
         if worker is not None and not worker.stop():
             self.get_logger().warning('the picture in work does not end; leaving it behind')
@@ -150,128 +111,31 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         """What hinders images from arriving, and whoever wants a picture from getting it."""
         if not self.enabled:
             return ()
-        arriving = self._images.conditions() if self._images else []
         publishers = [self._publisher] if self._publisher else []
-        return [
-            *arriving,
-            *(
-                Condition(WARN, text)
-                for subscription in (*self._results, *self._labels)
-                for text in unheard(self, subscription)
-            ),
-            *self._result_subscribers.conditions(publishers),
-        ]
+        return [*self._inputs.conditions(), *self._unserved.conditions(publishers)]
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """What is paired."""
-        if self._images is None:
-            return {'inputs': 'not subscribed, since nobody subscribes ~/overlay'}
-        return {
-            'inputs': ', '.join([IMAGE, *sorted(self._expected)]),
-            'images that wait': str(len(self._pairing)),
-        }
+        return self._inputs.values()
 
-    # Inputs. All of this runs in the executor's thread
+    # What to draw, in the executor's thread
 
     def _look_round(self) -> None:
         watched = self._publisher is not None and self._publisher.get_subscription_count() > 0
-        if watched and self._images is None:
-            self._subscribe()
-        elif not watched and self._images is not None:
-            self._unsubscribe()
-        if self._images is not None:
-            self._expect()
-            self._offer(self._pairing.overdue(time.monotonic()))
+        if watched and not self._inputs.is_open:
+            self._first_until_s = 0.0
+            self._inputs.open()
+        elif not watched and self._inputs.is_open:
+            self._inputs.close()
+        if self._inputs.is_open:
+            self._inputs.look()
         if self._timer is not None and time.monotonic() > self._first_until_s:
             self._first_until_s = math.inf
             self._timer.timer_period_ns = round(_LOOK_ROUND_S * 1e9)
 
-    def _subscribe(self) -> None:
-        self._first_until_s = 0.0
-        self._images = FrameSubscription(
-            self,
-            transport=self.parameters.image_transport,
-            reliability=self.parameters.reliability,
-            arrived=self._take_image,
-            depth=_DEPTH,
-        )
-        for name, kind in RESULTS.items():
-            self._results.append(
-                self.create_subscription(kind, name, self._taker(name), QoSProfile(depth=_DEPTH))
-            )
-        for name, topic in LABELS.items():
-            self._labels.append(
-                self.create_subscription(LabelInfo, topic, self._label_taker(name), LATCHED)
-            )
-        self._expected = frozenset()
-        self._expect(anew=True)
-
-    def _unsubscribe(self) -> None:
-        if self._images is not None:
-            self._images.close()
-            self._images = None
-        for subscription in (*self._results, *self._labels):
-            self.destroy_subscription(subscription)
-        self._results.clear()
-        self._labels.clear()
-        self._pairing.clear()
-
-    def _expect(self, anew: bool = False) -> None:
-        """Wait for the inputs that are asked for, or else for those that have publishers."""
-        wanted = frozenset(self.parameters.inputs) or frozenset(
-            name
-            for name, subscription in zip(RESULTS, self._results, strict=True)
-            if self.count_publishers(subscription.topic_name)
-        )
-        if wanted == self._expected and not anew:
-            return
-        self._expected = wanted
-        self._left_out = 0
-        self._pairing = StampPairing(
-            IMAGE,
-            wanted,
-            timeout_s=self.parameters.timeout,
-            capacity=self.parameters.queue_size,
-        )
-
-    def _take_image(self, arrival: Arrival) -> None:
-        self.statistics.frame_in()
-        if not self.enabled:
-            self.statistics.frame_dropped(PAUSED)
-            return
-        stamp_ns = arrival.frame.stamp_ns
-        if stamp_ns == _UNSTAMPED:
-            self._offer([Group(stamp_ns, {IMAGE: arrival}, self._expected)])
-        else:
-            self._pair(IMAGE, stamp_ns, arrival)
-
-    def _taker(self, name: str) -> Callable[[Any], None]:
-        def take(message: Any) -> None:
-            if name in self._expected and self.enabled:
-                stamp = message.header.stamp
-                stamp_ns = stamp.sec * 10**9 + stamp.nanosec
-                if stamp_ns != _UNSTAMPED:
-                    self._pair(name, stamp_ns, message)
-
-        return take
-
-    def _label_taker(self, name: str) -> Callable[[LabelInfo], None]:
-        def take(message: LabelInfo) -> None:
-            self._names[name] = class_names(message)
-
-        return take
-
-    def _pair(self, name: str, stamp_ns: int, item: Any) -> None:
-        groups = self._pairing.add(name, stamp_ns, item, time.monotonic())
-        for _ in range(self._pairing.left_out - self._left_out):
-            self.statistics.frame_dropped(UNPAIRED)
-        self._left_out = self._pairing.left_out
-        self._offer(groups)
-
-    def _offer(self, groups: Sequence[Group[Any]]) -> None:
-        for group in groups:
-            if self._worker is not None:
-                self._worker.offer(group)
+    def _offer(self, group: Group[Any]) -> None:
+        if self._worker is not None:
+            self._worker.offer(group)
 
     # Drawing. All of this runs in the worker's thread
 
@@ -284,7 +148,7 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         watch = Stopwatch()
         image = to_bgr(readable(arrival.frame))
         watch.lap('convert')
-        painter = OverlayPainter(self.parameters, self._names, self._color_of)
+        painter = OverlayPainter(self.parameters, self._inputs.names, self._color_of)
         picture = painter.picture(image, group.items, self._status(group))
         watch.lap('draw')
         encoding = self.parameters.encoding

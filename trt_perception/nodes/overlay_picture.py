@@ -14,7 +14,7 @@ from trt_perception.drawing.masks import blend_masks, blend_semantic
 from trt_perception.drawing.overlay import draw_legend, draw_overlay
 from trt_perception.drawing.style import OverlayStyle
 from trt_perception.model_spec import Color
-from trt_perception.nodes.overlay_inputs import (
+from trt_perception.nodes.overlay_masks import (
     bounded,
     drawn_classes,
     is_instance_mask,
