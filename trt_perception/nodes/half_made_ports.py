@@ -43,7 +43,7 @@ class HalfMadePorts:
     def __init__(self, folder: Path = SHARED_MEMORY) -> None:
         self.young = 0
         self._folder = folder
-        self._ready: set[tuple[str, int]] = set()
+        self._settled: set[tuple[str, int]] = set()
 
     def release(self) -> list[str]:
         """Take away those whose maker has died, and send on who waits; returns their names.
@@ -51,21 +51,20 @@ class HalfMadePorts:
         What cannot be looked at or removed is left alone: nothing must fail for it.
         """
         self.young = 0
-        there, released = set(), []
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(self._folder):
-                if not _PORT.fullmatch(entry.name):
-                    continue
-                key = (entry.name, entry.inode())
-                with contextlib.suppress(OSError):
-                    if key in self._ready or _is_ready(entry.path):
-                        there.add(key)
-                    elif _age_s(entry) < PATIENCE_S:
-                        self.young += 1
-                    elif _released(Path(entry.path)):
-                        released.append(entry.name)
-        # Memory with a name and number that came back would be read again.
-        self._ready = there
+        released = []
+        there = self._entries()
+        # A name with another file is looked at again.
+        settled = self._settled & there
+        for name, node in there - settled:
+            port = self._folder / name
+            with contextlib.suppress(OSError):
+                if not _PORT.fullmatch(name) or _is_ready(port):
+                    settled.add((name, node))
+                elif time.time() - port.lstat().st_mtime < PATIENCE_S:
+                    self.young += 1
+                elif _released(port):
+                    released.append(name)
+        self._settled = settled
         return sorted(released)
 
     def wait_until_ready(self) -> list[str]:
@@ -77,13 +76,17 @@ class HalfMadePorts:
             released += self.release()
         return released
 
+    def _entries(self) -> set[tuple[str, int]]:
+        """Names and numbers of the files; thousands can lie there, and this is done often."""
+        try:
+            with os.scandir(self._folder) as entries:
+                return {(entry.name, entry.inode()) for entry in entries}
+        except OSError:
+            return set()
 
-def _age_s(entry: os.DirEntry[str]) -> float:
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime
 
-
-def _is_ready(path: str) -> bool:
-    with _opened(path, os.O_RDONLY) as file:
+def _is_ready(port: Path) -> bool:
+    with _opened(port, os.O_RDONLY) as file:
         return _word(file) == _READY
 
 
@@ -111,7 +114,7 @@ def _released(port: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, flags: int) -> Iterator[int]:
+def _opened(path: Path, flags: int) -> Iterator[int]:
     file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         yield file
