@@ -2,7 +2,8 @@
 
 A ROS 2 build does not use this file: under ament_cmake, CMakeLists.txt
 installs the modules beside the generated messages. This one is for
-`pip install .`, to run the same pipeline on files where there is no ROS.
+`pip install .`, to run the same pipeline on files where there is no ROS. What
+is optional is in setup.cfg, which both read.
 """
 
 from __future__ import annotations
@@ -53,17 +54,5 @@ setup(
         'pyyaml>=6',
         'tqdm>=4.60',
     ],
-    extras_require={
-        'onnxruntime': ['onnxruntime>=1.17'],
-        'gpu': ['cuda-bindings>=12', 'pycuda>=2024.1'],
-        'nvrtc': ['cuda-bindings>=12', 'nvidia-cuda-nvrtc>=13'],
-        'bags': ['rosbags>=0.11', 'rosbags-image>=0.10'],
-        'evaluate': ['faster-coco-eval>=1.6'],
-        'ray': ['ray>=2.9', 'rosbags>=0.11'],
-        'tracking': ['scipy>=1.8'],
-        'monitoring': ['nvidia-ml-py>=12.535', 'prometheus-client>=0.19'],
-        'export': ['onnxruntime>=1.17', 'onnxslim>=0.1.50', 'torch>=2.2'],
-        'train': ['faster-coco-eval>=1.6', 'torch>=2.2'],
-    },
     entry_points={'console_scripts': ['trt_perception = trt_perception.cli.main:main']},
 )

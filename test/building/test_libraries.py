@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import configparser
 import re
 import runpy
 import sys
@@ -29,8 +30,13 @@ def test_setup_py_names_the_same_ones(monkeypatch):
     monkeypatch.chdir(ROOT)
     runpy.run_path(str(ROOT / 'setup.py'))
     assert sorted(REQUIRED.values()) == sorted(seen['install_requires'])
+
+
+def test_setup_cfg_names_the_extras():
+    config = configparser.ConfigParser()
+    config.read(ROOT / 'setup.cfg')
     extras = {extra for extras in OPTIONAL.values() for extra in extras}
-    assert extras <= set(seen['extras_require'])
+    assert extras <= set(config['options.extras_require'])
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ def test_executables(prefix: Path) -> None:
     assert {path.name for path in folder.iterdir() if os.access(path, os.X_OK)} == names
 
 
+def test_the_command_is_on_the_path_of_a_workspace(prefix: Path) -> None:
+    """Its setup files put bin there, and not the folder of the nodes."""
+    assert os.access(prefix / 'bin' / 'trt_perception', os.X_OK)
+
+
 def test_messages(prefix: Path) -> None:
     names = sources('msg', '*.msg')
     assert 'msg/PipelineStats.msg' in names

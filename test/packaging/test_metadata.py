@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import importlib.metadata
 import re
 import runpy
 import xml.etree.ElementTree as ElementTree
@@ -27,6 +29,15 @@ def metadata(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(ROOT)
     runpy.run_path(str(ROOT / 'setup.py'))
     return seen
+
+
+@pytest.fixture
+def extras() -> dict[str, list[str]]:
+    """What is optional, by the name of the extra."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / 'setup.cfg')
+    named = config['options.extras_require']
+    return {name: lines.split() for name, lines in named.items()}
 
 
 def test_name_and_version_agree(package: ElementTree.Element, metadata: dict[str, Any]) -> None:
@@ -57,12 +68,33 @@ def test_supported_pythons_agree(metadata: dict[str, Any]) -> None:
     assert f'python_version = "{oldest}"' in pyproject
 
 
-def test_pip_and_the_environment_name_the_same_libraries(metadata: dict[str, Any]) -> None:
+def test_pip_and_the_environment_name_the_same_libraries(
+    metadata: dict[str, Any], extras: dict[str, list[str]]
+) -> None:
     def names(lines: list[str]) -> set[str]:
         found = (re.match(r'[A-Za-z0-9._-]+', line) for line in lines)
         return {match[0].lower() for match in found if match}
 
     pinned = names((ROOT / 'requirements' / 'python.in').read_text().splitlines())
-    extras = metadata['extras_require']
     wanted = [*metadata['install_requires'], *extras['onnxruntime'], *extras['bags']]
     assert names(wanted) <= pinned
+
+
+def test_every_extra_that_is_spoken_of_exists(extras: dict[str, list[str]]) -> None:
+    """In texts for users, where it is what they shall install."""
+    pages = [ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')]
+    sources = (ROOT / 'trt_perception').rglob('*.py')
+    spoken: set[str] = set()
+    for file in (*pages, *sources):
+        for names in re.findall(r"(?:trt_perception|'\.)\[([a-z,]+)\]", file.read_text()):
+            spoken |= set(names.split(','))
+    assert 'monitoring' in spoken
+    assert spoken <= set(extras)
+
+
+def test_the_installed_package_has_the_extras(extras: dict[str, list[str]]) -> None:
+    """A ROS 2 build makes metadata of its own, and pip installs nothing for an unknown extra."""
+    known = importlib.metadata.metadata('trt_perception').get_all('Provides-Extra')
+    assert sorted(known or []) == sorted(extras)
+    required = importlib.metadata.requires('trt_perception') or []
+    assert any('prometheus' in line and 'monitoring' in line for line in required)

@@ -25,7 +25,7 @@ VISION_MSGS = CHECKOUT / 'interfaces' / 'vision_msgs'
 BUILDER_NUMPY = re.compile(r'/opt/python/[^;"]*/numpy/(?:_core|core)/include')
 BUILDER_PYTHON = re.compile(r'/opt/python/[^;"/]+/include/python[0-9.]+')
 
-PACKAGE_FILES = ('CMakeLists.txt', 'package.xml', 'LICENSE')
+PACKAGE_FILES = ('CMakeLists.txt', 'package.xml', 'setup.cfg', 'LICENSE')
 PACKAGE_FOLDERS = ('msg', 'trt_perception', 'scripts', 'launch', 'config')
 
 
@@ -275,6 +275,7 @@ def package_inputs() -> Iterator[str | Path]:
     """
     yield CHECKOUT / 'CMakeLists.txt'
     yield CHECKOUT / 'package.xml'
+    yield CHECKOUT / 'setup.cfg'
     for part in PACKAGE_FOLDERS:
         for path in sorted((CHECKOUT / part).rglob('*')):
             if path.is_file() and '__pycache__' not in path.parts:
