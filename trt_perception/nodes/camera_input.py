@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from std_msgs.msg import Header
 
-from trt_perception.errors import FrameError, ParameterError
+from trt_perception.errors import FrameError
+from trt_perception.nodes.camera_topics import private_prefix
 from trt_perception.nodes.frame_subscription import FrameSubscription
 from trt_perception.nodes.health import Condition, Health
-from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.reports import pipeline_values
 from trt_perception.nodes.thresholds import RecentDrops, Thresholds
 from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.statistics import PipelineStatistics, Snapshot
-
-_NAME = re.compile(r'[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*')
 
 
 class Outputs(ABC):
@@ -198,53 +195,3 @@ class CameraInput:
             return values
         latest = self.health.latest
         return {**pipeline_values(self.snapshot, self.newest_age_s, latest), **values}
-
-
-def private_prefix(name: str) -> str:
-    """What the topics of a camera begin with; '' is the name of the only one."""
-    return f'~/{name}/' if name else '~/'
-
-
-def image_topics(parameters: InferenceParameters) -> dict[str, str]:
-    """The topic of the raw images of each camera, before remapping.
-
-    Returns:
-        By name, in the order of the parameter; {'': 'image'} for the node with one camera.
-
-    Raises:
-        ParameterError: a name that cannot be part of a topic, a camera given twice, or topics
-            that do not fit the names.
-    """
-    names, topics = parameters.cameras, parameters.camera_topics
-    if not names:
-        if topics:
-            raise ParameterError(
-                f'camera_topics names {len(topics)} topics, but cameras is empty. Name a camera '
-                'for each, or remap `image` for a single one'
-            )
-        return {'': 'image'}
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise ParameterError(
-                f'cameras: {name!r} cannot be part of a topic. Allowed: letters, digits and '
-                'single underscores, beginning with a letter'
-            )
-    _refuse_repetition('cameras', names)
-    if not topics:
-        return {name: f'{name}/image' for name in names}
-    if len(topics) != len(names):
-        raise ParameterError(
-            f'camera_topics has {len(topics)} entries and cameras {len(names)}: '
-            'give one topic for each camera in the same order, or none for <camera>/image'
-        )
-    _refuse_repetition('camera_topics', topics)
-    return dict(zip(names, topics, strict=True))
-
-
-def _refuse_repetition(parameter: str, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ParameterError(
-            f'{parameter}: {", ".join(twice)} is there more than once. Every camera has one '
-            'name and one topic'
-        )

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from rclpy.exceptions import InvalidTopicNameException
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionInfo
 
@@ -18,12 +16,8 @@ from trt_perception.building.variants import variant_names
 from trt_perception.errors import InferenceError, ParameterError
 from trt_perception.families import Task
 from trt_perception.msg import PipelineStats
-from trt_perception.nodes.camera_input import (
-    CameraInput,
-    Outputs,
-    image_topics,
-    private_prefix,
-)
+from trt_perception.nodes.camera_input import CameraInput, Outputs
+from trt_perception.nodes.camera_topics import check_heard_once, image_topics, private_prefix
 from trt_perception.nodes.endpoints import UnservedSubscribers
 from trt_perception.nodes.health import WARN, Condition
 from trt_perception.nodes.inference_parameters import InferenceParameters
@@ -93,7 +87,9 @@ class InferenceNode(PerceptionNode[Parameters]):
 
     def configure(self) -> None:
         """Load the model, then create the publishers."""
-        topics = self.camera_topics()
+        self.check_parameters(self.parameters)
+        topics = image_topics(self.parameters)
+        check_heard_once(self, topics)
         self.pipeline = pipeline = self.opening.open(self.TASKS)
         self.tracked.appearance = self.opening.appearance()
         spec = pipeline.spec
@@ -128,32 +124,6 @@ class InferenceNode(PerceptionNode[Parameters]):
         """Another variant takes the next image. Called in the worker's thread."""
         if self._vision_info is not None:
             self._publish_vision_info(self._vision_info)
-
-    def camera_topics(self) -> dict[str, str]:
-        """The topics of the images by the camera's name, before remapping.
-
-        Raises:
-            ParameterError: parameters that do not go together, or two cameras with one topic.
-        """
-        self.check_parameters(self.parameters)
-        topics = image_topics(self.parameters)
-        heard: dict[str, str] = {}
-        for name, topic in topics.items():
-            try:
-                validate_topic_name(topic)
-                full = self.resolve_topic_name(topic)
-            except (InvalidTopicNameException, RuntimeError) as error:
-                why = str(error).partition(', at ')[0]  # rcl adds the line in its source
-                raise ParameterError(
-                    f'camera_topics: {topic!r} is no name of a topic: {why}'
-                ) from error
-            if full in heard:
-                raise ParameterError(
-                    f'cameras {heard[full]} and {name} both read {full}. Every camera has a topic '
-                    'of its own: correct camera_topics or the remapping'
-                )
-            heard[full] = name
-        return topics
 
     def activate(self) -> None:
         """Subscribe to the cameras, and let a worker take their frames."""

@@ -15,7 +15,7 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 
 from trt_perception.frames import Frame
-from trt_perception.nodes.camera_input import private_prefix
+from trt_perception.nodes.camera_topics import private_prefix
 from trt_perception.nodes.classify_node import ClassifyNode
 from trt_perception.nodes.detect_node import DetectNode
 from trt_perception.nodes.messages import (
