@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from trt_perception.errors import FrameError
 from trt_perception.nodes.camera_input import CameraInput
@@ -100,26 +101,30 @@ class FrameWorker:
             self._cameras[number].dropped(REPLACED)
 
     def _turn(self) -> None:
-        # An image is taken into memory of the GPU: that may have to be waited for.
-        self._began_s = time.perf_counter()
-        try:
+        with self._at_work():  # an image is taken into memory of the GPU, which may hang
             self._collect()
-        finally:
-            self._began_s = None
         due_in_s = self._waiting.due_in_s(time.perf_counter(), self._max_age())
         if due_in_s == 0.0:
             for camera in self._cameras:
                 assert camera.subscription is not None
                 camera.subscription.looked_away()
-            self._began_s = time.perf_counter()
-            try:
-                self._work([(self._cameras[n], arrival) for n, arrival in self._waiting.take()])
-            finally:
-                self._waiting.worked(time.perf_counter() - self._began_s)
-                self._began_s = None
+            with self._at_work() as began_s:
+                try:
+                    self._work([(self._cameras[n], arrival) for n, arrival in self._waiting.take()])
+                finally:
+                    self._waiting.worked(time.perf_counter() - began_s)
             self._worked()
         else:
             self._wait.wait(due_in_s)
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[float]:
+        """Within it, `working_s` counts; gives the moment since when, by time.perf_counter."""
+        self._began_s = began_s = time.perf_counter()
+        try:
+            yield began_s
+        finally:
+            self._began_s = None
 
     def _collect(self) -> None:
         """Take what is there, without waiting."""
