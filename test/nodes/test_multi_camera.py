@@ -134,7 +134,7 @@ def test_a_silent_camera_is_told_of_and_delays_nobody(node, cameras, answers):
         time.sleep(0.2)
     assert wait_status(node, 'right', 'no image on /rig/right for').level == b'\x03'
     assert statuses(node)['front'].level == b'\x00'
-    assert 'right: no image' in statuses(node)['perception'].message
+    assert 'right is STALE: ' in statuses(node)['perception'].message
 
 
 def test_what_a_camera_publishes_wrong_is_said_under_its_name(graph, node, cameras):
@@ -248,7 +248,9 @@ def test_frames_that_are_too_old_are_dropped_before_any_work(graph, models):
 
 
 def test_in_simulated_time_the_age_is_that_of_the_simulation(graph, models):
-    parameters = {'model': models['detect'], 'max_age': 0.5, 'use_sim_time': True}
+    parameters = {
+        'model': models['detect'], 'max_age': 0.5, 'use_sim_time': True, 'stale_after': 2.0,
+    }  # fmt: skip
     with graph.running('detect_node', 'simulated', parameters, {'image': '/sim/image'}) as node:
         node.wait_state('active')
         camera = Camera(graph, '/sim/image').matched()
@@ -269,7 +271,14 @@ def test_in_simulated_time_the_age_is_that_of_the_simulation(graph, models):
         graph.wait_for(stale, 'the simulated time')
         camera.publish(picture('front'), 99_800_000_000)
         answers.wait(lambda m: stamp_of(m) == 99_800_000_000)
+        paused = node.diagnostics(lambda s: 'stands still at 100.000 s' in s.message)
+        assert paused.level == b'\x01', 'a simulator may be paused'
+        assert 'no image on' not in paused.message
+        assert node.output().count('/clock stands still') == 1
         graph.node.destroy_publisher(clock)
+        ended = node.diagnostics(lambda s: 'no image on /sim/image for' in s.message)
+        assert ended.level == b'\x03'
+        assert 'nobody publishes it any more' in ended.message
         camera.close()
 
 

@@ -21,12 +21,12 @@ from nodes.scenes import scene
 from trt_perception.nodes.camera_input import CameraInput, Outputs
 from trt_perception.nodes.frame_subscription import FrameSubscription
 from trt_perception.nodes.frame_worker import FrameWorker
-from trt_perception.nodes.health import ERROR, Health
+from trt_perception.nodes.health import ERROR, STALE, WARN, Health
 from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.perception_loop import PerceptionLoop
 from trt_perception.nodes.thresholds import Thresholds, worst
 from trt_perception.pipeline.perception import open_pipeline
-from trt_perception.pipeline.statistics import PipelineStatistics
+from trt_perception.pipeline.statistics import SINCE_STAMP, PipelineStatistics
 from trt_perception.pipeline.tracked import TrackedCameras
 
 TOPIC = '/looped/image'
@@ -202,12 +202,13 @@ def test_a_network_that_does_not_answer_is_an_error_and_no_silence(
         found = loop.conditions(limits)
         assert worst(found).level == ERROR
         assert 'the network has not answered for' in worst(found).text
+        assert not any(condition.level == STALE for condition in found)
         assert not any('no image' in condition.text for condition in found)
         assert loop.conditions(Thresholds(stale_after_s=60.0)) != found
         stuck.may_answer.set()
         graph.wait_for(lambda: node.statistics.snapshot().frames_out == 1, 'the result')
         time.sleep(0.3)
-        assert 'no image' in worst(loop.conditions(limits)).text, 'now it is silence'
+        assert worst(loop.conditions(limits)).level == STALE, 'now it is silence'
     finally:
         stuck.may_answer.set()
         assert loop.stop()
@@ -236,6 +237,38 @@ def test_a_loop_whose_network_hangs_has_not_stopped_however_often_it_is_asked(
         node.destroy_node()
 
 
+@pytest.mark.parametrize(
+    ('age_s', 'timed'), [(0.02, True), (7200.0, False), (-60.0, False), (None, False)]
+)
+def test_an_odd_stamp_is_no_latency(graph, loop, age_s, timed):
+    """Of hours it would be the 99th percentile of the next 256 images."""
+    [camera] = loop.cameras
+    publisher = Camera(graph, TOPIC).matched()
+    stamp_ns = 0 if age_s is None else time.time_ns() - round(age_s * 1e9)
+    publisher.publish(bgr_image(scene(64, 48)), stamp_ns)
+    loop.work([(camera, graph.wait_for(camera.subscription.take, 'the image'))])
+    publisher.close()
+    snapshot = camera.statistics.snapshot()
+    assert snapshot.frames_out == 1
+    assert (SINCE_STAMP in [stage.stage for stage in snapshot.stages]) == timed
+    assert len(camera.subscription.stamps.conditions()) == (not timed), 'it is counted'
+
+
+@pytest.mark.parametrize('names', [[''], ['front', 'rear']], ids=['one camera', 'two'])
+def test_nobody_is_called_silent_while_no_image_can_come(graph, pipeline, names):
+    node, loop = started(graph, pipeline, names)
+    limits = Thresholds(stale_after_s=0.01)
+    try:
+        time.sleep(0.02)
+        assert worst(loop.conditions(limits)).level == STALE
+        found = loop.conditions(limits, images_expected=False)
+        assert worst(found).level == WARN, 'nobody publishes them'
+        assert all(report.level < STALE for report in loop.reports(enabled=True))
+    finally:
+        assert loop.stop()
+        node.destroy_node()
+
+
 @pytest.mark.parametrize('deadline_ms', [0.0, 5.0])
 def test_a_deadline_without_batches_is_said(graph, pipeline, capfd, deadline_ms):
     node, loop = started(graph, pipeline, ['front', 'rear'], batch_deadline_ms=deadline_ms)
@@ -251,11 +284,15 @@ def test_what_the_node_says_of_a_frame_is_not_said_again_for_its_camera(graph, p
     graph.wait_for(lambda: node.statistics.snapshot().drops, 'the drop')
     said = node.health.condition().text
     assert '/stuckfront left out' in said
-    assert not any(said in one.text for one in loop.conditions(Thresholds()))
+    assert loop.conditions(Thresholds()) == []
     front, rear = loop.reports(enabled=True)
     assert said in [one.text for one in front.conditions]
     assert not any('left out' in one.text for one in rear.conditions)
+    publishers[1].close()
+    graph.wait_for(lambda: not graph.node.count_publishers('/stuckrear'), 'the end of a camera')
+    [condition] = loop.conditions(Thresholds())
+    assert condition.text == 'rear is WARN: the status of each camera says why'
+    assert 'nobody publishes /stuckrear' in loop.reports(enabled=True)[1].conditions[0].text
     assert loop.stop()
-    for publisher in publishers:
-        publisher.close()
+    publishers[0].close()
     node.destroy_node()

@@ -187,7 +187,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         note = self.tracked.note
         limits = self.parameters.thresholds()
         return [
-            *self.loop.conditions(limits),
+            *self.loop.conditions(limits, images_expected=not self.clock_watch.halts_images),
             *limits.of_gpu(self.machine.newest.gpu),
             *self._unserved.conditions(self._publishers_made),
             *([Condition(WARN, note)] if note else ()),

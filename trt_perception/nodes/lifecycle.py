@@ -18,6 +18,7 @@ from std_srvs.srv import SetBool
 from trt_perception.errors import BuildCancelledError, PerceptionError
 from trt_perception.monitoring.machine_watch import MachineWatch
 from trt_perception.msg import PipelineStats
+from trt_perception.nodes.clock_watch import ClockWatch
 from trt_perception.nodes.common_parameters import Parameters
 from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
 from trt_perception.nodes.memory import give_freed_memory_back, return_free_pages
@@ -71,6 +72,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         stopping: set when the process is about to end.
         newest_age_s: from the stamp of the newest frame to its result; NaN before the first.
         machine: how busy and full process and GPU are.
+        clock_watch: whether simulated time goes on.
     """
 
     def __init__(self, name: str, kind: type[Parameters], **arguments: Any) -> None:
@@ -91,6 +93,9 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         self.doing = ''
         self.stopping = threading.Event()
         self.machine = MachineWatch(REPORT_PERIOD_S)
+        self.clock_watch = ClockWatch(
+            lambda text: self.get_logger().warning(text), lambda text: self.get_logger().info(text)
+        )
         self._metrics = Metrics()
         self._declared = DeclaredParameters(
             self,
@@ -313,8 +318,15 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         if self.state != 'active':
             fault = self.health.condition()
             return [fault] if fault and fault.level == ERROR else []
-        ours = [Condition(OK, self._state_in_words()), *self.conditions()]
+        of_clock = self._look_at_clock()  # before the others, which ask whether it goes on
+        ours = [Condition(OK, self._state_in_words()), *of_clock, *self.conditions()]
         if self._metrics.trouble:
             ours.append(Condition(WARN, self._metrics.trouble))
         failing = self.health.condition()
         return [failing, *ours] if failing else ours
+
+    def _look_at_clock(self) -> list[Condition]:
+        clock = self.get_clock()
+        now_ns = clock.now().nanoseconds if clock.ros_time_is_active else None
+        topic = self.resolve_topic_name('/clock')
+        return self.clock_watch.look(now_ns, published=lambda: bool(self.count_publishers(topic)))

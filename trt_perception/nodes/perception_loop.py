@@ -12,15 +12,17 @@ from typing import Any
 
 from trt_perception.errors import DeviceLostError, FrameError, InferenceError, ModelOutputError
 from trt_perception.frames import Frame
+from trt_perception.nodes.batch_size import NetworkBound, batch_size
 from trt_perception.nodes.camera_input import CameraInput
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.frame_worker import FrameWorker, Taken
-from trt_perception.nodes.health import ERROR, WARN, Condition
+from trt_perception.nodes.health import ERROR, OK, WARN, Condition
 from trt_perception.nodes.health import STALE as SILENT
 from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.image_wait import ImageWait
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.reports import Report
+from trt_perception.nodes.stamp_watch import is_latency
 from trt_perception.nodes.thresholds import Thresholds, worst
 from trt_perception.pipeline.adaptive import AnyPipeline
 from trt_perception.pipeline.perception import Perceived
@@ -29,6 +31,8 @@ from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.pipeline.waiting_frames import WaitingFrames
 
 _Usable = tuple[CameraInput, Arrival, Frame]
+
+_IN_WORDS = {OK: 'OK', WARN: 'WARN', ERROR: 'ERROR', SILENT: 'STALE'}
 
 
 class PerceptionLoop:
@@ -108,24 +112,14 @@ class PerceptionLoop:
         return ended
 
     def _max_batch(self) -> int:
-        """Images in one inference: what is asked for, as far as it can be had."""
-        cameras, asked = len(self.cameras), self._node.parameters.max_batch
-        most = self._pipeline.max_batch or cameras
-        if min(asked, cameras) > most:
-            self._node.get_logger().warning(
-                f'max_batch is {asked}, but {self._pipeline.spec.name} takes {most} images at '
-                f'once on {self._pipeline.runtime.backend}: batches hold {most}. Export the '
-                'network with an open batch axis, or build its engine with --batch'
-            )
-        if not asked:
-            asked = 1 if self._pipeline.runtime.backend.endswith('-cpu') else cameras
-        batch = max(1, min(asked, cameras, most))
-        if batch == 1 and self._node.parameters.batch_deadline_ms:
-            self._node.get_logger().warning(
-                'batch_deadline_ms has no effect, since batches hold one image: set max_batch, and '
-                'cameras to as many'
-            )
-        return batch
+        pipeline, parameters = self._pipeline, self._node.parameters
+        runs = NetworkBound(pipeline.spec.name, pipeline.runtime.backend, pipeline.max_batch)
+        size, said = batch_size(
+            parameters.max_batch, len(self.cameras), runs, parameters.batch_deadline_ms
+        )
+        for text in said:
+            self._node.get_logger().warning(text)
+        return size
 
     # The way of a batch, in the worker's thread
 
@@ -176,7 +170,7 @@ class PerceptionLoop:
         stages_ms['total'] = (time.perf_counter() - arrival.received_s) * 1e3
         stamp_ns = arrival.frame.stamp_ns
         age_s = self._age_s(stamp_ns)
-        if not math.isnan(age_s):
+        if is_latency(age_s):  # else it would hide the true ones for a long time
             stages_ms[SINCE_STAMP] = age_s * 1e3
         camera.served(stages_ms, stamp_ns, age_s)
         self._pipeline.frame_done(stages_ms['total'])
@@ -230,17 +224,29 @@ class PerceptionLoop:
         for camera in self.cameras:
             camera.look()
 
-    def conditions(self, limits: Thresholds) -> Sequence[Condition]:
-        """What is to be said of the cameras: of the only one all, of several which ones."""
+    def conditions(
+        self, limits: Thresholds, *, images_expected: bool = True
+    ) -> Sequence[Condition]:
+        """What is to be said of the cameras: of the only one all, of several which ones.
+
+        Args:
+            limits: what is still well.
+            images_expected: False while none can come, so that nobody is called silent.
+        """
         working_s = 0.0 if self._worker is None else self._worker.working_s
-        if not 0 < limits.stale_after_s < working_s:
-            return self._of_cameras(limits)
-        # Nobody takes the images meanwhile: that none comes would be wrong.
+        hangs = 0 < limits.stale_after_s < working_s
+        # Nobody takes the images of a network that hangs: that none comes would be wrong.
+        if hangs or not images_expected:
+            found = self._of_cameras(replace(limits, stale_after_s=0.0))
+        else:
+            found = self._of_cameras(limits)
+        if not hangs:
+            return found
         text = (
             f'the network has not answered for {working_s:.0f} s (stale_after is '
             f'{limits.stale_after_s:g} s): nothing is served until it does'
         )
-        return [Condition(ERROR, text), *self._of_cameras(replace(limits, stale_after_s=0.0))]
+        return [Condition(ERROR, text), *found]
 
     def _of_cameras(self, limits: Thresholds) -> Sequence[Condition]:
         self._said = {camera.name: camera.conditions(limits) for camera in self.cameras}
@@ -251,13 +257,14 @@ class PerceptionLoop:
             name: worst([one for one in found if told is None or one.text != told.text])
             for name, found in self._said.items()
         }
+        unwell = {name: one.level for name, one in gravest.items() if one is not None}
+        if not unwell:
+            return []
         # One silent camera is a warning: the node serves the others.
-        all_silent = all(one is not None and one.level == SILENT for one in gravest.values())
-        return [
-            Condition(SILENT if all_silent else WARN, f'{name}: {one.text}')
-            for name, one in gravest.items()
-            if one is not None
-        ]
+        all_silent = list(unwell.values()) == [SILENT] * len(self.cameras)
+        each = ', '.join(f'{name} is {_IN_WORDS[level]}' for name, level in unwell.items())
+        text = f'{each}: the status of each camera says why'
+        return [Condition(SILENT if all_silent else WARN, text)]
 
     def values(self) -> Mapping[str, str]:
         """Figures of the only camera, or the names of several."""

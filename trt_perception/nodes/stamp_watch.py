@@ -68,15 +68,13 @@ class StampWatch:
             ),
             'future': _Oddity(
                 'the stamps of the images lie {by} ahead of the clock of this node, {times}: '
-                "synchronise the machines' clocks, or set use_sim_time as the camera has it"
+                'their age is not known, and max_age lets them pass. Synchronise the '
+                "machines' clocks, or set use_sim_time as the camera has it"
             ),
             'other_clock': _Oddity(
                 'the stamps of the images are {by} old, {times}: they come from another clock. '
                 'For a bag or a simulator set use_sim_time and publish /clock; else let the '
                 "camera's driver stamp with the clock of the system"
-            ),
-            'no_clock': _Oddity(
-                'use_sim_time is set and /clock has not come: the age of images is not known'
             ),
         }
 
@@ -106,8 +104,6 @@ class StampWatch:
             The image's age in seconds; NaN where that cannot be known.
         """
         now_s = self._clock()
-        if now_ns == 0:
-            self._oddities['no_clock'].seen(now_s)
         self.age_s = math.nan
         if stamp_ns == 0:
             self._oddities['zero'].seen(now_s)
@@ -141,6 +137,15 @@ class StampWatch:
         for oddity in new:
             oddity.said = True
         return [oddity.in_words() for oddity in new]
+
+
+def is_latency(age_s: float) -> bool:
+    """Whether a result's age can be the time it took; else its stamp is of another clock.
+
+    Args:
+        age_s: seconds from the stamp to the result; NaN where not known.
+    """
+    return -FUTURE_S <= age_s <= OTHER_CLOCK_S
 
 
 def _duration(seconds: float) -> str:
