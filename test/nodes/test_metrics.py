@@ -22,7 +22,7 @@ from trt_perception.monitoring.gpu_state import GpuState
 from trt_perception.monitoring.machine_watch import Machine
 from trt_perception.monitoring.process_state import ProcessState
 from trt_perception.nodes.health import WARN, Condition
-from trt_perception.nodes.metrics import Metrics, Told
+from trt_perception.nodes.metrics import LIFE_CYCLE, Metrics, Told
 from trt_perception.nodes.reports import Engine, Report
 from trt_perception.pipeline.statistics import PipelineStatistics
 
@@ -47,6 +47,16 @@ def asked(port: int) -> dict[tuple[str, ...], float]:
 def key_of(sample) -> tuple[str, ...]:
     labels = dict(sorted(sample.labels.items()))
     return (sample.name.removeprefix('trt_perception_'), labels.pop('node'), *labels.values())
+
+
+def state_of(graph, port: int, state: str) -> bool:
+    """Wait until the node /asked is told to be in this state and in no other."""
+
+    def told() -> bool:
+        found = asked(port)
+        return [each for each in LIFE_CYCLE if found['lifecycle_state', '/asked', each]] == [state]
+
+    return graph.wait_for(told, state)
 
 
 @pytest.fixture
@@ -80,8 +90,22 @@ def test_before_the_first_report_the_answer_is_empty(metrics):
 def test_a_node_without_figures_says_its_state_only(metrics):
     port = free_port()
     metrics.open(port)
-    metrics.tell(Told('/a', Engine(), [Report('perception', 'inactive', [], {})], Machine()))
-    assert asked(port) == {('state', '/a', ''): 0.0}
+    metrics.tell(
+        Told('/a', Engine(), [Report('perception', 'inactive', [], {})], Machine(), 'inactive')
+    )
+    found = asked(port)
+    assert found.pop(('state', '/a', '')) == 0.0
+    assert {key[0] for key in found} == {'lifecycle_state'}
+
+
+@pytest.mark.parametrize('state', LIFE_CYCLE)
+def test_the_state_of_the_life_cycle_is_one_series_for_each(metrics, state):
+    port = free_port()
+    metrics.open(port)
+    metrics.tell(Told('/a', Engine(), [report('perception', {})], Machine(), state))
+    found = asked(port)
+    told = {key[2]: value for key, value in found.items() if key[0] == 'lifecycle_state'}
+    assert told == {each: float(each == state) for each in LIFE_CYCLE}
 
 
 def test_the_figures_of_one_camera_come_in_basic_units(metrics):
@@ -93,7 +117,7 @@ def test_the_figures_of_one_camera_come_in_basic_units(metrics):
         GpuState('a GPU', utilisation=0.5, temperature_c=61.0),
         ProcessState(1.25, 1000, 14, 40, 0.6, 600),
     )
-    metrics.tell(Told('/robot/detect', engine, [ours], machine))
+    metrics.tell(Told('/robot/detect', engine, [ours], machine, 'active'))
     found = asked(port)
     node = '/robot/detect'
     assert found['state', node, ''] == WARN
@@ -113,7 +137,7 @@ def test_of_several_cameras_each_image_counts_once(metrics):
     port = free_port()
     metrics.open(port)
     reports = [report(name, {'lost': 1}) for name in ('perception', 'front', 'left')]
-    metrics.tell(Told('/a', Engine(), reports, Machine()))
+    metrics.tell(Told('/a', Engine(), reports, Machine(), 'active'))
     found = asked(port)
     assert {key[2] for key in found if key[0] == 'frames_in_total'} == {'front', 'left'}
     assert {key[2] for key in found if key[0] == 'state'} == {'', 'front', 'left'}
@@ -124,7 +148,7 @@ def test_an_age_that_is_not_known_is_no_number(metrics):
     metrics.open(port)
     snapshot = PipelineStatistics().snapshot()
     ours = Report('perception', 'active', [], {}, snapshot, math.nan)
-    metrics.tell(Told('/a', Engine(), [ours], Machine()))
+    metrics.tell(Told('/a', Engine(), [ours], Machine(), 'active'))
     assert math.isnan(asked(port)['result_age_seconds', '/a', ''])
 
 
@@ -172,10 +196,16 @@ def test_a_node_answers_and_without_its_port_it_runs_on(graph, tmp_path):
         assert found['frames_out_total', '/asked', ''] >= 1
         assert found['stage_seconds', '/asked', '', '0.5', 'since_stamp'] > 0
         assert found[process] > 1e7
+        assert state_of(graph, port, 'active')
+        node.enable(False)
+        assert state_of(graph, port, 'paused')
+        node.enable(True)
+        assert state_of(graph, port, 'active')
         assert node.set('warn_latency', 1e-6).successful
         late = node.diagnostics(lambda s: 'warn_latency is 0 ms' in s.message)
         assert late.level in (b'\x01', b'\x03'), 'silent besides, after a while'
         assert node.change('deactivate')
+        assert state_of(graph, port, 'inactive')
         assert node.change('cleanup')
         with socket.create_server(('127.0.0.1', port)):
             assert node.change('configure')

@@ -36,7 +36,7 @@ from trt_perception.nodes.reports import (
     stats_message,
 )
 from trt_perception.nodes.transitions import refuse_impossible_transitions
-from trt_perception.pipeline.statistics import PipelineStatistics
+from trt_perception.pipeline.statistics import PAUSED, PipelineStatistics
 
 _FREE_PAGES_PERIOD_S = 60.0
 """A return takes milliseconds, and the next frames have to ask for their pages again."""
@@ -206,7 +206,8 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         )
         name = self.get_fully_qualified_name().lstrip('/')
         reports = [node, *self.camera_reports()]
-        self._metrics.tell(Told(f'/{name}', engine, reports, self.machine.newest))
+        state = PAUSED if self.state == 'active' and not self.enabled else self.state
+        self._metrics.tell(Told(f'/{name}', engine, reports, self.machine.newest, state))
         self._diagnostics.publish(diagnostics_message(now, name, reports))
 
     def close(self) -> None:

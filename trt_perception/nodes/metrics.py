@@ -10,8 +10,12 @@ from typing import Any
 from trt_perception.errors import MissingDependencyError
 from trt_perception.monitoring.machine_watch import Machine
 from trt_perception.nodes.reports import Engine, Report
+from trt_perception.pipeline.statistics import PAUSED
 
 ADDRESS = '127.0.0.1'
+
+LIFE_CYCLE = ('unconfigured', 'configuring', 'inactive', 'active', PAUSED)
+"""States in which a node can be asked. ROS has the last one as active: see ~/enable."""
 
 _PREFIX = 'trt_perception_'
 _STAGE_HELP = 'Time in a stage over the newest images; stage since_stamp is the whole way.'
@@ -26,12 +30,14 @@ class Told:
         engine: what runs.
         reports: of the node as a whole, then of each camera where it has several.
         machine: GPU and process.
+        state: one of `LIFE_CYCLE`.
     """
 
     node: str
     engine: Engine
     reports: Sequence[Report]
     machine: Machine
+    state: str
 
 
 class Metrics:
@@ -105,6 +111,10 @@ def _states(told: Told) -> Iterator[Any]:
     for report in told.reports:
         state.add_metric([told.node, _camera(report)], report.level)
     yield state
+    life_cycle = _gauge('lifecycle_state', '1 for the state that the node is in, else 0.', 'state')
+    for each in LIFE_CYCLE:
+        life_cycle.add_metric([told.node, each], each == told.state)
+    yield life_cycle
     if told.engine.model:
         facts = ('model', 'backend', 'precision', 'fingerprint', 'variant')
         info = _library().core.InfoMetricFamily(f'{_PREFIX}engine', 'What runs.', labels=['node'])
