@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from trt_perception.decoding.registry import decoder_for
-from trt_perception.kernels import device_instances
+from trt_perception.kernels import mask_room
 from trt_perception.kernels.decoders import device_decoder
 from trt_perception.kernels.drawn_detections import DrawnDetections
 from trt_perception.model_input import InputSpec
@@ -141,7 +141,8 @@ SOME, EVERYTHING = DecodeSettings(score=0.8, iou=1.0), DecodeSettings(score=0.0,
 @pytest.fixture
 def crowd(executor, monkeypatch):
     """The decoder of `CROWD`, whose masks need more room than there is at first."""
-    monkeypatch.setattr(device_instances, 'LEAST_ROOM', 0)
+    monkeypatch.setattr(mask_room, 'LEAST_ROOM', 0)
+    monkeypatch.setattr(mask_room, 'PATIENCE', 5)
     outputs = [TensorSpec(name, tensor.dtype, tensor.shape) for name, tensor in CROWD.items()]
     return device_decoder(executor, model('yolov8', 'instance', 1), outputs, pictures=True)
 
@@ -161,8 +162,8 @@ def test_room_for_masks_has_a_bound_and_that_is_said_once(executor, crowd, caplo
     assert lacking[0] > lacking[1] == lacking[2] == lacking[3] > 0
     areas = sum(letterbox.source[0] * letterbox.source[1] for letterbox in LETTERBOXES)
     arenas = crowd.result_bytes(LETTERBOXES) - crowd.head_bytes(LETTERBOXES) - 2 * areas
-    assert arenas <= device_instances.MOST_ROOM * areas + 4 * 256
-    said = [one.message for one in caplog.records if one.name == device_instances.__name__]
+    assert arenas <= mask_room.MOST_ROOM * areas + 4 * 256
+    said = [one.message for one in caplog.records if one.name == mask_room.__name__]
     assert len(said) == 1
     assert 'no more' in said[0]
 
@@ -178,6 +179,17 @@ def test_what_the_gpu_had_no_room_for_is_not_asked_for_again(executor, crowd):
     for _ in range(9):
         crowd.ask_less()
     assert crowd.result_bytes(LETTERBOXES) == first
+
+
+def test_what_was_refused_is_asked_for_again_after_a_while(executor, crowd):
+    decoded(executor, crowd, CROWD, settings=EVERYTHING)
+    grown = crowd.result_bytes(LETTERBOXES)
+    crowd.ask_less()
+    asked = []
+    for _ in range(6):
+        asked.append(crowd.result_bytes(LETTERBOXES) == grown)
+        decoded(executor, crowd, CROWD, settings=EVERYTHING)
+    assert asked == [False] * 5 + [True]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,16 +20,9 @@ from trt_perception.kernels.instance_masks import (
     read_masks,
     rooms_of,
 )
+from trt_perception.kernels.mask_room import MaskRoom
 from trt_perception.preprocessing.letterbox import Letterbox
 from trt_perception.results import DecodeSettings, Detections, InstanceMask, Result
-
-log = logging.getLogger(__name__)
-
-FIRST_ROOM, MOST_ROOM = 4, 32
-"""Room for the masks of an image at first and at most, as a multiple of its pixels."""
-
-LEAST_ROOM = 1 << 20
-"""Bytes of room for the masks of small images."""
 
 Letterboxes = Sequence[Letterbox]
 
@@ -38,8 +30,8 @@ Letterboxes = Sequence[Letterbox]
 class DeviceInstances:
     """Boxes with masks; see `DeviceDecoder`.
 
-    The masks of an image have room for some times its pixels. Where that is not enough the
-    weakest objects come without masks, once: the next batch has more room, as far as there is any.
+    Where the masks of an image have too little room the weakest objects come without masks, once:
+    the next batch has more room, as far as there is any. See `MaskRoom`.
     """
 
     def __init__(
@@ -50,8 +42,7 @@ class DeviceInstances:
         self._masks = masks
         self._predictions = decoder.predictions
         self._prototypes = decoder.head.extras.prototypes
-        self._room, self._most = FIRST_ROOM, MOST_ROOM
-        self._told = False
+        self._room = MaskRoom()
 
     def scratch_bytes(self, letterboxes: Letterboxes) -> int:
         """See `DeviceDecoder`."""
@@ -68,7 +59,7 @@ class DeviceInstances:
     def _layouts(self, letterboxes: Letterboxes) -> tuple[list[MaskLayout], int, int]:
         """Of a batch that begins now."""
         start = self._head.result_bytes(len(letterboxes))
-        rooms = [max(self._room * _area(letterbox), LEAST_ROOM) for letterbox in letterboxes]
+        rooms = [self._room.bytes_for(_area(letterbox)) for letterbox in letterboxes]
         return mask_layouts(letterboxes, start, rooms, id_image=self._masks.id_image)
 
     def _layouts_of(self, result: NDArray[np.uint8], letterboxes: Letterboxes) -> list[MaskLayout]:
@@ -112,10 +103,11 @@ class DeviceInstances:
         for objects, part, letterbox in zip(found, layouts, letterboxes, strict=True):
             masks = read_masks(result, part, len(objects.scores))
             results.append(self._detections(objects, masks, result, part, letterbox))
+        self._room.served()
         for part, letterbox in zip(layouts, letterboxes, strict=True):
             needed = bytes_needed(result, part)
             if needed > part.arena_bytes:
-                self._make_room(needed, _area(letterbox))
+                self._room.lacked(needed, _area(letterbox))
         return results
 
     def _detections(
@@ -131,30 +123,9 @@ class DeviceInstances:
             return Detections(*fields)
         return DrawnDetections(*fields, drawn=masks, ids=read_ids(result, layout, letterbox))
 
-    def _make_room(self, needed: int, area: int) -> None:
-        room = min(-(-2 * needed // area), self._most)
-        nbytes = max(room * area, LEAST_ROOM)
-        grows = nbytes > max(self._room * area, LEAST_ROOM)
-        if needed > nbytes and not self._told:
-            self._told = True
-            log.warning(
-                'the masks of one image need %d bytes, and no more than %d are taken: weak objects '
-                'come without. Raise the score threshold, or lower max_detections',
-                *(needed, nbytes),
-            )
-        elif grows:
-            log.warning(
-                'the masks of one image need %d bytes: some weak objects came without. From the '
-                'next image on there is room for %d',
-                *(needed, nbytes),
-            )
-        if grows:
-            self._room = room
-
     def ask_less(self) -> None:
-        """See `DeviceDecoder`. What it asks for halves, for good, down to what it is at first."""
-        if self._room > FIRST_ROOM:
-            self._room = self._most = max(self._room // 2, FIRST_ROOM)
+        """See `DeviceDecoder`."""
+        self._room.ask_less()
 
 
 def _area(letterbox: Letterbox) -> int:
