@@ -1,4 +1,4 @@
-"""The base of every node: its life from unconfigured to finalized, and what it reports."""
+"""The base of every node: its life from unconfigured to finalized, and what each fills in."""
 
 from __future__ import annotations
 
@@ -8,35 +8,24 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool
 
 from trt_perception.errors import BuildCancelledError, PerceptionError
 from trt_perception.monitoring.machine_watch import MachineWatch
-from trt_perception.msg import PipelineStats
 from trt_perception.nodes.clock_watch import ClockWatch
 from trt_perception.nodes.common_parameters import Parameters
-from trt_perception.nodes.health import ERROR, OK, WARN, Condition, Health
+from trt_perception.nodes.health import Condition, Health
 from trt_perception.nodes.memory import give_freed_memory_back, return_free_pages
-from trt_perception.nodes.metrics import Metrics, Told
+from trt_perception.nodes.node_reports import NodeReports
 from trt_perception.nodes.parameters import DeclaredParameters
 from trt_perception.nodes.plain_logger import PlainLogger
 from trt_perception.nodes.report_times import REPORT_PERIOD_S, ReportTimes
-from trt_perception.nodes.reports import (
-    Engine,
-    Report,
-    diagnostics_message,
-    engine_values,
-    machine_values,
-    pipeline_values,
-    stats_message,
-)
+from trt_perception.nodes.reports import Engine, Report
 from trt_perception.nodes.transitions import refuse_impossible_transitions
-from trt_perception.pipeline.statistics import PAUSED, PipelineStatistics
+from trt_perception.pipeline.statistics import PipelineStatistics
 
 _FREE_PAGES_PERIOD_S = 60.0
 """A return takes milliseconds, and the next frames have to ask for their pages again."""
@@ -96,7 +85,6 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         self.clock_watch = ClockWatch(
             lambda text: self.get_logger().warning(text), lambda text: self.get_logger().info(text)
         )
-        self._metrics = Metrics()
         self._declared = DeclaredParameters(
             self,
             kind,
@@ -106,10 +94,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         )
         for slip in self._declared.unknown(list(getattr(self, '_parameter_overrides', ()))):
             self.get_logger().warning(slip)
-        self._stats = self.create_publisher(PipelineStats, '~/stats', QoSProfile(depth=1))
-        self._diagnostics = self.create_publisher(
-            DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
-        )
+        self._reports = NodeReports(self)
         self.create_service(SetBool, '~/enable', self._on_enable)
         refuse_impossible_transitions(self, self.report)
         # A steady clock: with use_sim_time and no /clock, ROS time never goes on.
@@ -174,6 +159,11 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         machine = getattr(self, '_state_machine', None)  # absent while rclpy builds the node
         return str(machine.current_state[1]) if machine else 'unconfigured'
 
+    @property
+    def state_in_words(self) -> str:
+        """`state`, and whether the node is paused."""
+        return self.state if self.enabled else f'{self.state}, paused by ~/enable'
+
     def fill_parameters(self, values: Mapping[str, Any]) -> None:
         """Give parameters that nobody set the value that holds for them."""
         self._declared.fill(values)
@@ -189,26 +179,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
 
     def report(self) -> None:
         """Publish ~/stats and /diagnostics now."""
-        now = self.get_clock().now().to_msg()
-        engine = self.engine()
-        snapshot = self.statistics.snapshot()
-        self._stats.publish(stats_message(now, engine, snapshot, self.newest_age_s))
-        values = {
-            'state': self._state_in_words(),
-            **engine_values(engine),
-            **pipeline_values(snapshot, self.newest_age_s, self.health.latest),
-            **self.diagnostic_values(),
-            **machine_values(self.machine.newest),
-        }
-        conditions = self._conditions()
-        node = Report(
-            'perception', values['state'], conditions, values, snapshot, self.newest_age_s
-        )
-        name = self.get_fully_qualified_name().lstrip('/')
-        reports = [node, *self.camera_reports()]
-        state = PAUSED if self.state == 'active' and not self.enabled else self.state
-        self._metrics.tell(Told(f'/{name}', engine, reports, self.machine.newest, state))
-        self._diagnostics.publish(diagnostics_message(now, name, reports))
+        self._reports.publish()
 
     def close(self) -> None:
         """End the node's life in whatever state it is; the process may then end."""
@@ -224,9 +195,10 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
 
         def checked() -> None:
             self._declared.checked()
-            self._metrics.open(self.parameters.metrics_port)
-            if self._metrics.trouble:
-                self.get_logger().warning(self._metrics.trouble)
+            metrics = self._reports.metrics
+            metrics.open(self.parameters.metrics_port)
+            if metrics.trouble:
+                self.get_logger().warning(metrics.trouble)
             try:
                 with self._report_times.from_a_thread():
                     self.configure()
@@ -264,7 +236,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         return TransitionCallbackReturn.SUCCESS
 
     def _free(self) -> None:
-        self._metrics.close()
+        self._reports.metrics.close()
         self.cleanup()
         give_freed_memory_back()
 
@@ -305,29 +277,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
         self.enabled = request.data
         self.enabled_changed()
         response.success = True
-        response.message = self._state_in_words()
+        response.message = self.state_in_words
         self.get_logger().info(response.message)
         self.report()
         return response
-
-    def _state_in_words(self) -> str:
-        return self.state if self.enabled else f'{self.state}, paused by ~/enable'
-
-    def _conditions(self) -> list[Condition]:
-        if self.doing:
-            return [Condition(WARN, self.doing)]
-        if self.state != 'active':
-            fault = self.health.condition()
-            return [fault] if fault and fault.level == ERROR else []
-        of_clock = self._look_at_clock()  # before the others, which ask whether it goes on
-        ours = [Condition(OK, self._state_in_words()), *of_clock, *self.conditions()]
-        if self._metrics.trouble:
-            ours.append(Condition(WARN, self._metrics.trouble))
-        failing = self.health.condition()
-        return [failing, *ours] if failing else ours
-
-    def _look_at_clock(self) -> list[Condition]:
-        clock = self.get_clock()
-        now_ns = clock.now().nanoseconds if clock.ros_time_is_active else None
-        topic = self.resolve_topic_name('/clock')
-        return self.clock_watch.look(now_ns, published=lambda: bool(self.count_publishers(topic)))
