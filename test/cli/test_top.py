@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +50,41 @@ def test_cameras_stand_below_their_node_and_bad_news_below_the_table():
     assert lines[3:] == ['', 'STALE  /rig front: no image on /front/image for 6 s']
 
 
+def test_a_result_of_long_ago_is_told_by_its_age_and_has_no_latencies():
+    """What a silent camera took when it was last heard says nothing of now."""
+    [_, fresh] = cells([replace(DETECT, since_result_s=4.9)])
+    assert fresh == cells([DETECT])[1]
+    [_, row] = cells([replace(DETECT, rate_hz=0.0, since_result_s=42.0)])
+    assert ' '.join(row) == (
+        '/robot/detect OK 0.0 Hz 100 (25%) - - 42.0 s 37% 61 °C 43% 210 MiB street fp16 tensorrt'
+    )
+    [_, row] = cells([replace(DETECT, since_result_s=10000.0)])
+    assert '2.8 h' in ' '.join(row)
+    [_, row] = cells([replace(DETECT, age_s=math.nan, since_result_s=42.0)])
+    assert row[6:10] == ['-', '-', '-', '37%'], 'images without a stamp'
+    [_, row] = cells([replace(DETECT, rate_hz=0.0)])
+    assert row[6:10] == ['-', '-', '-', '37%'], 'of a camera whose node is inactive'
+
+
+def test_an_age_by_another_clock_is_short():
+    [_, row] = cells([replace(DETECT, age_s=1.7e9)])
+    assert '53.9 years' in ' '.join(row)
+
+
+def test_what_a_node_says_of_its_camera_is_said_once():
+    text = 'some frames cannot be used: image on /front/image left out: it is empty'
+    node, front = NodeState('/rig', '', 'WARN', text), NodeState('/rig', 'front', 'WARN', text)
+    left = NodeState('/rig', 'left', 'STALE', 'no image on /left/image yet')
+    other = NodeState('/other', 'front', 'WARN', text)
+    lines = table([node, front, left, other]).splitlines()[5:]
+    assert lines == [
+        '',
+        f'WARN  /rig: {text}',
+        'STALE  /rig left: no image on /left/image yet',
+        f'WARN  /other front: {text}',
+    ]
+
+
 @pytest.mark.parametrize(
     ('message', 'shown'),
     [
@@ -56,6 +93,7 @@ def test_cameras_stand_below_their_node_and_bad_news_below_the_table():
         ('inactive', 'inactive'),
         ('unconfigured', 'unconfigured'),
         ('active, paused by ~/enable', 'paused'),
+        ('inactive, paused by ~/enable', 'inactive'),
         ('paused', 'paused'),
     ],
 )

@@ -8,6 +8,7 @@ import pty
 import re
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -58,9 +59,10 @@ def test_nodes_and_cameras_are_shown_once_and_live(graph, tmp_path):
         for _ in range(3):
             camera.show(PICTURE, answers)
         node.stats(lambda stats: stats.frames_out >= 3)
-        done = top(graph, '--once')
+        with flowing(camera):
+            done = top(graph, '--once')
         assert done.returncode == 0, done.stderr
-        rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+        rows = rows_of(done)
         assert {'node', '/rig', 'front', 'left'} <= set(rows)
         assert 'colours_detect  fp32       onnxruntime-cpu' in rows['/rig']
         assert re.search(r'\d+% +\d+ MiB', rows['/rig']), 'CPU and RSS'
@@ -68,16 +70,56 @@ def test_nodes_and_cameras_are_shown_once_and_live(graph, tmp_path):
         assert rows['left'].count(' ms') == 0
         assert 'STALE' in rows['left']
         assert re.search(r'STALE  /rig left: .*/left/image', done.stdout)
+        assert done.stdout.count('no image on /left') == 1, 'not for the node again'
+        node.enable(False)
+        before = node.stats().frames_dropped
+        camera.publish(PICTURE)
+        node.stats(lambda stats: 'paused' in stats.drop_causes)
         shown = on_a_terminal(graph, signal.SIGINT)
         assert shown.count('trt_perception top') >= 2, 'it is drawn again and again'
         assert 'colours_detect' in shown
         assert 'Traceback' not in shown
         answers.close()
+        graph.wait_for(lambda: long_ago(node), 'five seconds without a result')
+        rows = rows_of(top(graph, '--once'))
+        assert rows['/rig'].split()[1] == 'paused'
+        assert rows['front'].split()[1:4] == ['paused', '0.0', 'Hz']
+        assert rows['front'].split()[4] == str(before), 'a pause drops nothing'
+        assert len(re.findall(r'[\d.]+ ms', rows['front'])) == 0, 'p50 and p99 are of long ago'
+        assert re.search(r'[\d.]+ s ', rows['front']), 'as the age says'
         camera.close()
         assert node.change('deactivate')
-        rows = {line.split()[0]: line for line in top(graph, '--once').stdout.splitlines() if line}
+        rows = rows_of(top(graph, '--once'))
         assert rows['/rig'].split()[1] == 'inactive'
         assert rows['left'].split()[1] == '-', 'what was said while it was active is over'
+
+
+def rows_of(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """The lines of a table by their first words."""
+    return {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+
+
+def long_ago(node) -> bool:
+    values = {value.key: value.value for value in node.diagnostics().values}
+    return float(values['since the newest result'].split()[0]) > 5
+
+
+@contextlib.contextmanager
+def flowing(camera):
+    """Images come, five a second."""
+    enough = threading.Event()
+
+    def publish() -> None:
+        while not enough.wait(0.2):
+            camera.publish(PICTURE)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
 
 
 def on_a_terminal(graph, number: int) -> str:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +53,17 @@ def test_the_rate_is_that_of_the_last_seconds():
     assert statistics.snapshot().rate_hz == pytest.approx(10)
     clock.now += 60
     assert statistics.snapshot().rate_hz == 0
+
+
+def test_how_long_ago_the_newest_result_was():
+    clock = Clock()
+    statistics = PipelineStatistics(clock=clock)
+    assert math.isnan(statistics.snapshot().since_newest_s)
+    statistics.frame_out({}, 0)
+    assert statistics.snapshot().since_newest_s == 0
+    clock.now += 42
+    statistics.frame_dropped('stale')
+    assert statistics.snapshot().since_newest_s == 42
 
 
 @settings(max_examples=25)

@@ -15,6 +15,7 @@ from trt_perception.cli.numbers import whole
 from trt_perception.cli.tables import aligned
 from trt_perception.errors import MissingDependencyError
 from trt_perception.monitoring.node_state import NodeState
+from trt_perception.nodes.stamp_watch import duration
 
 NOBODY = (
     'no node of this package is heard. Are they started, and are ROS_DOMAIN_ID and the '
@@ -26,6 +27,8 @@ _ENGINE_TITLES = ('model', 'precision', 'engine')
 _SIDES = '<<>>>>>>>><<<'
 _HOME, _TO_LINE_END, _TO_SCREEN_END = '\x1b[H', '\x1b[K', '\x1b[J'
 _PERIOD_S = 1.0
+_LONG_AGO_S = 5.0
+"""Seconds without a result after which the rate is 0, and what the last ones took is over."""
 
 
 def describe() -> str:
@@ -82,10 +85,12 @@ def table(states: Sequence[NodeState], width: int = 0) -> str:
             stay whole.
     """
     rows = [_TITLES + _ENGINE_TITLES, *(_row(state) for state in states)]
+    of_nodes = {state.node: state.message for state in states if not state.camera}
     said = [
         line
         for state in states
         if state.message and state.state != 'OK'
+        if not (state.camera and state.message in of_nodes.get(state.node, ''))
         for line in _wrapped(f'{state.state}  {_name(state)}: {state.message}', width)
     ]
     return '\n'.join([aligned(rows, _SIDES), *([''] if said else []), *said])
@@ -126,9 +131,7 @@ def _row(state: NodeState) -> tuple[str, ...]:
         _standing(state),
         _number(state.rate_hz, '.1f', 'Hz'),
         dropped,
-        _number(state.p50_ms, '.1f', 'ms'),
-        _number(state.p99_ms, '.1f', 'ms'),
-        _number(state.age_s * 1e3, '.1f', 'ms'),
+        *_latencies(state),
         state.gpu or '-',
         state.cpu or '-',
         state.rss or '-',
@@ -138,11 +141,26 @@ def _row(state: NodeState) -> tuple[str, ...]:
     )
 
 
+def _latencies(state: NodeState) -> tuple[str, str, str]:
+    """p50, p99 and age; of results of long ago only how old the newest one is by now."""
+    untold = math.isnan(state.since_result_s) and state.rate_hz == 0  # of an inactive node
+    if untold or state.since_result_s > _LONG_AGO_S:
+        return '-', '-', _age(state.age_s + state.since_result_s)
+    p50, p99 = (_number(ms, '.1f', 'ms') for ms in (state.p50_ms, state.p99_ms))
+    return p50, p99, _age(state.age_s)
+
+
+def _age(seconds: float) -> str:
+    in_ms = math.isnan(seconds) or abs(seconds) < _LONG_AGO_S
+    return _number(seconds * 1e3, '.1f', 'ms') if in_ms else duration(seconds)
+
+
 def _standing(state: NodeState) -> str:
     """The level, or the state of a node that is well and does not work now."""
     if state.state != 'OK' or state.message in ('', 'active'):
         return state.state or '-'
-    return 'paused' if 'paused' in state.message else state.message
+    first, _, paused = state.message.partition(', paused')
+    return 'paused' if first == 'active' and paused else first
 
 
 def _name(state: NodeState) -> str:

@@ -17,10 +17,11 @@ class NodeState:
         message: what is to be said, in words.
         rate_hz: results a second.
         frames_out: results so far.
-        frames_dropped: images without a result so far.
+        frames_dropped: images without a result so far; not those that came during a pause.
         p50_ms, p99_ms: from the stamp of an image to its result; from its arrival where it has
             no stamp.
         age_s: of the newest result when it was published.
+        since_result_s: seconds since then.
         model, backend, precision: what runs.
         gpu, cpu, rss: with their units, of the node as a whole.
     """
@@ -41,6 +42,7 @@ class NodeState:
     gpu: str = ''
     cpu: str = ''
     rss: str = ''
+    since_result_s: float = math.nan
 
     @property
     def drop_share(self) -> float:

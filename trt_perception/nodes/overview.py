@@ -18,7 +18,8 @@ from trt_perception.closing import Closing
 from trt_perception.monitoring.node_state import NodeState
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.report_times import REPORT_PERIOD_S
-from trt_perception.pipeline.statistics import SINCE_STAMP
+from trt_perception.nodes.reports import SINCE_RESULT
+from trt_perception.pipeline.statistics import PAUSED, SINCE_STAMP
 
 SILENT_S = 3 * REPORT_PERIOD_S
 """Seconds without a report after which a node is taken for gone."""
@@ -145,12 +146,20 @@ class Overview(Closing):
         state, message = '', ''
         if status is not None:
             state, message = _STATES.get(status.level, ''), status.message
+        values = {value.key: value.value for value in status.values} if status else {}
+        since_result_s = float(values.get(SINCE_RESULT, 'nan').removesuffix(' s'))
         if silent_s > SILENT_S:
             state = 'STALE'
             message = f'no report for {silent_s:.0f} s: the node has ended, or hangs'
-        values = {value.key: value.value for value in status.values} if status else {}
+            since_result_s += silent_s
         return NodeState(
-            heard.node, heard.camera, state, message, **_figures(heard.stats), **_machine(values)
+            heard.node,
+            heard.camera,
+            state,
+            message,
+            **_figures(heard.stats),
+            **_machine(values),
+            since_result_s=since_result_s,
         )
 
 
@@ -162,11 +171,12 @@ def _figures(stats: PipelineStats | None) -> dict[str, Any]:
     if stats is None:
         return {}
     stages = {stage.stage: stage for stage in stats.stages}
+    causes = dict(zip(stats.drop_causes, stats.drop_counts, strict=True))
     whole = stages.get(SINCE_STAMP) or stages.get('total')
     return {
         'rate_hz': stats.rate_hz,
         'frames_out': stats.frames_out,
-        'frames_dropped': stats.frames_dropped,
+        'frames_dropped': stats.frames_dropped - causes.get(PAUSED, 0),
         'p50_ms': whole.p50_ms if whole else math.nan,
         'p99_ms': whole.p99_ms if whole else math.nan,
         'age_s': stats.newest_age_s,

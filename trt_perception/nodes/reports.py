@@ -25,6 +25,9 @@ if TYPE_CHECKING:  # cameras and overlays report, too, and load no network
 FAILURES = frozenset((*FrameError.CAUSES, 'inference', 'model_output', 'internal'))
 """Causes of drops which mean that a frame could not be used; the others were choices."""
 
+SINCE_RESULT = 'since the newest result'
+"""Among the values: how long ago it was published, so that the others are known to be as old."""
+
 _MIB = 1 << 20
 
 _LEVELS = (
@@ -169,6 +172,8 @@ def pipeline_values(snapshot: Snapshot, newest_age_s: float, latest: str) -> dic
     }
     if math.isfinite(newest_age_s):
         values['age of the newest result'] = f'{newest_age_s * 1e3:.1f} ms'
+    if math.isfinite(snapshot.since_newest_s):
+        values[SINCE_RESULT] = f'{snapshot.since_newest_s:.1f} s'
     return values
 
 

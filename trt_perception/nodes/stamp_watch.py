@@ -35,7 +35,7 @@ class _Oddity:
 
     def in_words(self) -> str:
         times = 'once' if self.count == 1 else f'{self.count} times'
-        return self.text.format(times=times, by=_duration(self.worst_s))
+        return self.text.format(times=times, by=duration(self.worst_s))
 
 
 class StampWatch:
@@ -148,7 +148,8 @@ def is_latency(age_s: float) -> bool:
     return -FUTURE_S <= age_s <= OTHER_CLOCK_S
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In words, in the unit that fits."""
     for unit, length in (('years', 31_557_600.0), ('days', 86400.0), ('h', 3600.0), ('s', 1.0)):
         if seconds >= 2 * length:
             return f'{seconds / length:.1f} {unit}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -45,6 +46,7 @@ class Snapshot:
         stages: in the order in which the frame passes them.
         rate_hz: results a second, over the newest frames; 0 when none came lately.
         newest_stamp_ns: stamp of the newest frame that was worked on; None before the first.
+        since_newest_s: seconds since its result was handed on; NaN before the first.
     """
 
     frames_in: int
@@ -53,6 +55,7 @@ class Snapshot:
     stages: tuple[StageLatency, ...]
     rate_hz: float
     newest_stamp_ns: int | None
+    since_newest_s: float = math.nan
 
 
 @dataclass
@@ -119,6 +122,7 @@ class PipelineStatistics:
             tuple(_latency(name, values, count) for name, (values, count) in stages.items()),
             _rate(finished, now),
             newest_stamp_ns,
+            now - finished[-1] if finished else math.nan,
         )
 
 
