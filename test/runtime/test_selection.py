@@ -6,21 +6,34 @@ import pytest
 
 from networks import write_constant_network
 from trt_perception.errors import BackendUnavailableError, ParameterError
-from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
+from trt_perception.runtime.gpu_probes import Gpu
+from trt_perception.runtime.obstacles import ENGINE_BACKENDS, NO_GPU, obstacles
 from trt_perception.runtime.onnxruntime_library import execution_providers
 from trt_perception.runtime.selection import choose_backend, open_runtime
 
+A_GPU = Gpu('a GPU')
 WITHOUT_CUDA = pytest.mark.skipif(
     'CUDAExecutionProvider' in execution_providers(), reason='the CUDA provider is installed'
 )
 
 
 @WITHOUT_CUDA
-def test_auto_says_what_it_chose_and_why_not_the_better_one():
-    choice = choose_backend('auto')
+def test_auto_says_what_it_chose_and_why_not_the_better_one(monkeypatch):
+    monkeypatch.setattr('trt_perception.runtime.obstacles.cuda_gpus', lambda: [A_GPU])
+    choice = choose_backend('auto', without={'tensorrt': 'it is on fire'})
     assert choice.backend == 'onnxruntime-cpu'
+    assert 'not tensorrt: it is on fire; ' in choice.reason
     assert 'not onnxruntime-cuda' in choice.reason
-    assert 'CUDAExecutionProvider' in choice.reason
+    assert 'pip install onnxruntime-gpu' in choice.reason
+
+
+@WITHOUT_CUDA
+def test_without_a_gpu_nothing_is_said_of_how_to_install_what_needs_one(monkeypatch):
+    """Each node logs it at each start."""
+    monkeypatch.setattr('trt_perception.runtime.obstacles.cuda_gpus', list)
+    assert choose_backend('auto').reason == f'{NO_GPU}; onnxruntime-cpu is present'
+    choice = choose_backend('auto', without={'tensorrt': 'it is on fire'})
+    assert choice.reason == (f'not tensorrt: it is on fire; {NO_GPU}; onnxruntime-cpu is present')
 
 
 def test_a_backend_can_be_requested_by_name():

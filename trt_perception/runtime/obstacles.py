@@ -19,6 +19,8 @@ OLDEST_GPU = '7.5'
 RTX_GPUS = ('7.5', '8.0', '8.6', '8.9', '12.0', '12.1')
 """Compute capabilities of the GPUs on which TensorRT-RTX 1.7 runs."""
 
+NO_GPU = 'there is no NVIDIA GPU, or its driver is not loaded: check `nvidia-smi`'
+
 _PROVIDERS = {
     'onnxruntime-cuda': ('CUDAExecutionProvider', 'onnxruntime-gpu'),
     'onnxruntime-cpu': ('CPUExecutionProvider', 'onnxruntime'),
@@ -66,7 +68,7 @@ def engine_obstacles(backend: str, gpus: list[Gpu]) -> tuple[str, ...]:
 def gpu_obstacles(backend: str, gpus: list[Gpu]) -> list[str]:
     """Why none of these GPUs serves a backend; [] if one does."""
     if not gpus:
-        return ['there is no NVIDIA GPU, or its driver is not loaded: check `nvidia-smi`']
+        return [NO_GPU]
     capabilities = [gpu.compute_capability for gpu in gpus]
     if backend not in ENGINE_BACKENDS or None in capabilities:
         return []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trt_perception.errors import BackendUnavailableError, ParameterError
 from trt_perception.gpu.cuda_driver import import_pycuda
 from trt_perception.runtime.device_network import DeviceNetwork
-from trt_perception.runtime.obstacles import ENGINE_BACKENDS, obstacles
+from trt_perception.runtime.obstacles import ENGINE_BACKENDS, NO_GPU, obstacles
 from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
 from trt_perception.runtime.onnxruntime_device import shared_session
 from trt_perception.runtime.protocol import Runtime
@@ -77,7 +77,7 @@ def choose_backend(
             raise BackendUnavailableError(f'backend {requested}: {", and ".join(lacks)}')
         return BackendChoice(requested, 'requested by name')
     refused: list[str] = []
-    brief: list[str] = []
+    passed_over: dict[str, tuple[str, ...]] = {}
     for backend in BACKENDS[1:]:
         if without and backend in without:
             lacks = (without[backend],)
@@ -86,12 +86,28 @@ def choose_backend(
         else:
             lacks = obstacles(backend)
         if not lacks:
-            return BackendChoice(backend, '; '.join([*brief, f'{backend} is present']))
+            return BackendChoice(
+                backend, '; '.join([*_briefly(passed_over, without or ()), f'{backend} is present'])
+            )
         if lacks[0]:
             refused.append(f'not {backend}: {", and ".join(lacks)}')
-            brief.append(f'not {backend}: {lacks[0]}')
+            passed_over[backend] = lacks
     remedy = '' if precision == 'fp32' else '. precision fp32 runs everywhere'
     raise BackendUnavailableError(f'no backend can run here: {"; ".join(refused)}{remedy}')
+
+
+def _briefly(passed_over: Mapping[str, Sequence[str]], tried: Collection[str]) -> list[str]:
+    """Why better backends were passed over.
+
+    Without a GPU how to install each of them helps nobody; those that were tried failed otherwise.
+    """
+    no_gpu = any(NO_GPU in lacks for lacks in passed_over.values())
+    told = [
+        f'not {backend}: {lacks[0]}'
+        for backend, lacks in passed_over.items()
+        if backend in tried or not no_gpu
+    ]
+    return [*told, NO_GPU] if no_gpu else told
 
 
 def open_runtime(
