@@ -447,7 +447,9 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(command, replay, dete
     )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert 'cannot be' in done.stderr
+    assert f'{tmp_path / "out"}: cannot be written: File too large' in done.stderr
+    assert 'the same command goes on' in done.stderr
+    assert '.writing' not in done.stderr, 'a folder that is gone by then'
     assert not (tmp_path / 'out').exists()
     assert len(list(tmp_path.glob('out.parts/part_*'))) == 2
     assert replay(*arguments) == 0

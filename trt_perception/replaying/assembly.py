@@ -18,6 +18,7 @@ from trt_perception.replaying.parts_folder import (
     finish,
     part_path,
     read_run,
+    told_of,
     unfinished_path,
     write_run,
 )
@@ -67,6 +68,10 @@ class AssemblyWork:
             SourceError: the original bag can no longer be opened.
             OutputError: the disk is full, or a part is damaged.
         """
+        with told_of(self.plan.out):
+            self._run()
+
+    def _run(self) -> None:
         workplace = unfinished_path(self.folder)
         written = workplace / self.plan.out.name  # after which the file in it is named
         try:

@@ -16,7 +16,9 @@ from trt_perception.pipeline.perception import Perceived, PerceptionPipeline
 from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.replaying.parts_folder import (
     finish,
+    out_of,
     part_path,
+    told_of,
     unfinished_path,
     write_run,
 )
@@ -58,6 +60,10 @@ class PartWork:
             OutputError: the disk is full, or the part before is damaged.
             InferenceError, ModelOutputError: the network failed.
         """
+        with told_of(out_of(self.folder)):
+            self._run(tell)
+
+    def _run(self, tell: Tell) -> None:
         networks = opened(self.recipe)
         names = [camera.name for camera in self.cameras]
         messages = self.recipe.make_messages(networks.pipeline, names)

@@ -7,12 +7,13 @@ what lies here is either whole or has a name that nobody reads.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ RUN = 'replay.json'
 """What a finished bag, and the folder of an unfinished one, were made with."""
 
 _UNFINISHED = '.writing'
+_PARTS = '.parts'
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class PartsFolder(Closing):
@@ -95,7 +98,30 @@ class PartsFolder(Closing):
 
 def folder_of(out: Path) -> Path:
     """Where the parts of a bag lie while it is unfinished."""
-    return out.with_name(f'{out.name}.parts')
+    return out.with_name(f'{out.name}{_PARTS}')
+
+
+def out_of(folder: Path) -> Path:
+    """The bag whose parts lie in a folder; see `folder_of`."""
+    return folder.with_name(folder.name.removesuffix(_PARTS))
+
+
+@contextlib.contextmanager
+def told_of(out: Path) -> Iterator[None]:
+    """Within it, want of room is told with the bag to write, not with a folder that goes away.
+
+    Raises:
+        OutputError: as it was, or there is no room for what is written.
+    """
+    try:
+        yield
+    except OutputError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_ROOM:
+            raise
+        raise OutputError(
+            f'{out}: cannot be written: {error.__cause__.strerror}. Make room, and the same '
+            'command goes on where this one stopped'
+        ) from error
 
 
 def part_path(folder: Path, index: int) -> Path:
