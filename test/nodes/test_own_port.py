@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -79,10 +80,17 @@ def test_a_port_that_left_a_file_is_not_taken(tmp_path, name):
     assert unused_offset(6, tmp_path) == first
 
 
-def test_where_all_left_one_some_port_is_taken(tmp_path):
-    for offset in OFFSETS:
-        (tmp_path / f'fastrtps_port{7400 + offset}').touch()
-    assert unused_offset(0, tmp_path) in OFFSETS
+def test_where_all_left_one_the_oldest_without_an_owner_is_taken(tmp_path):
+    for made, offset in enumerate(sorted(OFFSETS, reverse=True), start=1):
+        for ending in ('', '_el'):
+            file = tmp_path / f'fastrtps_port{7400 + offset}{ending}'
+            file.touch()
+            os.utime(file, (made, made))
+    [owned, oldest] = sorted(OFFSETS)[-1:-3:-1]
+    with (tmp_path / f'fastrtps_port{7400 + owned}_el').open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert unused_offset(0, tmp_path) == oldest
+    assert unused_offset(0, tmp_path) == owned
 
 
 @pytest.mark.parametrize('domain', [0, 101, 215, 232])

@@ -14,10 +14,12 @@ meet stay where everybody expects them.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from trt_perception.nodes.transport import PROFILE, PROFILE_VARIABLES, SHARED_MEMORY
@@ -52,26 +54,42 @@ def own_port(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[None]:
 def unused_offset(domain: int, folder: Path = SHARED_MEMORY) -> int:
     """By how much the port for data lies above the domain's first one.
 
-    Nobody listens there, and nobody writes to a dead process that did: both leave a file. Processes
-    that start at the same moment get different ones, by their numbers.
+    Nobody listens there, and nobody writes to a dead process that did: both leave a file. Where
+    every port has one, it is the port that was left the longest ago. Processes that start at the
+    same moment get different ones, by their numbers.
     """
     first = _BASE + _DOMAIN_GAIN * domain
     offsets = [_UNICAST + _PARTICIPANT_GAIN * participant for participant in PARTICIPANTS]
     offsets = [offset for offset in offsets if first + offset <= _LARGEST]
     begin = os.getpid() % len(offsets)
     turned = offsets[begin:] + offsets[:begin]
-    known = _known_ports(folder)
-    return next((offset for offset in turned if first + offset not in known), turned[0])
+    known = _known_ports(folder, {first + offset for offset in offsets})
+    return min(turned, key=lambda offset: known.get(first + offset, 0.0))
 
 
-def _known_ports(folder: Path) -> set[int]:
-    """Ports with memory or a lock file."""
-    found = set()
+def _known_ports(folder: Path, ports: Set[int]) -> dict[int, float]:
+    """When those with memory or a lock file were made, infinite where somebody listens."""
+    found: dict[int, float] = {}
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if match := _OF_A_PORT.fullmatch(entry.name):
-                found.add(int(match[1]))
+            match = _OF_A_PORT.fullmatch(entry.name)
+            if match and (port := int(match[1])) in ports:
+                with contextlib.suppress(OSError):
+                    made_s = math.inf if _is_held(entry.path) else entry.stat().st_mtime
+                    found[port] = max(made_s, found.get(port, 0.0))
     return found
+
+
+def _is_held(path: str) -> bool:
+    """Whether a process holds the lock on a file; a port's memory is never locked."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _name_profile(stack: contextlib.ExitStack, variable: str, domain: int, shared: Path) -> None:
