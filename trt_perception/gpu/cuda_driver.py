@@ -5,7 +5,9 @@ Everything below takes the module as an argument, so that a stand-in can take it
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -91,6 +93,31 @@ def device_of(driver: Driver, ordinal: int) -> Any:
             'Use backend:=onnxruntime-cpu'
         )
     return device
+
+
+def retained_context(driver: Driver, device: Any) -> Any:
+    """The primary context of a GPU, which all libraries of the process share.
+
+    Raises:
+        BackendUnavailableError: it cannot be had.
+    """
+    try:
+        return device.retain_primary_context()
+    except driver.Error as error:
+        raise BackendUnavailableError(
+            f'{device.name()} gives no context: {error}. Other programs may have filled its '
+            'memory or hold it alone; see `nvidia-smi` and `trt_perception doctor`'
+        ) from error
+
+
+@contextlib.contextmanager
+def current(context: Any) -> Iterator[None]:
+    """Within it, the context is that of the thread."""
+    context.push()
+    try:
+        yield
+    finally:
+        context.pop()
 
 
 @dataclass(frozen=True)

@@ -14,27 +14,24 @@ import queue
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from trt_perception.closing import Closing
-from trt_perception.errors import (
-    BackendUnavailableError,
-    DeviceLostError,
-    GpuMemoryError,
-    InferenceError,
-    PerceptionError,
-)
+from trt_perception.errors import BackendUnavailableError, InferenceError, PerceptionError
 from trt_perception.gpu.cuda_driver import (
     Driver,
     HostLock,
+    current,
     device_of,
     import_pycuda,
     reset_primary_context,
+    retained_context,
     started,
 )
 from trt_perception.gpu.device import Gpu
+from trt_perception.gpu.faults import explained, lost_gpu
 from trt_perception.gpu.in_flight import InFlight
 
 log = logging.getLogger(__name__)
@@ -147,13 +144,13 @@ class GpuOwner(Closing):
     def _run(self, begun: Future[None]) -> None:
         try:
             device = device_of(self._driver, self._ordinal)
-            context = self._retained(device)
+            context = retained_context(self._driver, device)
         except BaseException as error:
             begun.set_exception(error)
             return
         try:
             try:
-                with _current(context):
+                with current(context):
                     gpu = Gpu(self._driver, device, self._host_lock)
             except self._driver.Error as error:
                 begun.set_exception(
@@ -168,15 +165,6 @@ class GpuOwner(Closing):
             if self._lost:
                 status = self._reset(self._ordinal)
                 log.warning('the GPU was reset for this process: status %d', status)
-
-    def _retained(self, device: Any) -> Any:
-        try:
-            return device.retain_primary_context()
-        except self._driver.Error as error:
-            raise BackendUnavailableError(
-                f'{device.name()} gives no context: {error}. Other programs may have filled its '
-                'memory or hold it alone; see `nvidia-smi` and `trt_perception doctor`'
-            ) from error
 
     def _work(self, gpu: Gpu, context: Any) -> None:
         """Serve, then end. Whatever happens, nobody waits for a thread that is gone."""
@@ -196,7 +184,7 @@ class GpuOwner(Closing):
                 try:
                     task = self._task_meanwhile()
                 except queue.Empty:
-                    with _current(context):
+                    with current(context):
                         self._settle_oldest(context)
                     continue
             else:
@@ -216,7 +204,7 @@ class GpuOwner(Closing):
         if not task.future.set_running_or_notify_cancel():
             return
         try:
-            with _current(context):
+            with current(context):
                 result = task.work(gpu)
         except BaseException as error:
             task.future.set_exception(self._explained(error, context))
@@ -241,32 +229,20 @@ class GpuOwner(Closing):
         """The package's error for one that work raised; notices whether the context is lost."""
         try:
             # A fault of the GPU stays: every later call fails as well.
-            with _current(context):
+            with current(context):
                 context.synchronize()
         except Exception as fault:  # whatever it is: who waits for an answer must get one
             with self._lock:
                 self._lost = self._lost or f'{error}' or f'{fault}'
             return self._gone()
-        if isinstance(error, PerceptionError) or not isinstance(error, self._driver.Error):
-            return error
-        if isinstance(error, self._driver.MemoryError):
-            return GpuMemoryError(
-                f'the GPU has no room: {error}. End other programs on it (see `nvidia-smi`), or '
-                'use smaller images, fewer cameras or a smaller network'
-            )
-        return InferenceError(f'CUDA failed: {error}')
+        return explained(self._driver, error)
 
     def _gone(self) -> PerceptionError:
-        if self._lost:
-            return DeviceLostError(
-                f'the GPU stopped working for this process: {self._lost}. If it happens again, '
-                'look for Xid in the kernel log (`dmesg`) and run `trt_perception selftest`'
-            )
-        return InferenceError('the GPU has been closed')
+        return lost_gpu(self._lost) if self._lost else InferenceError('the GPU has been closed')
 
     def _end(self, gpu: Gpu, context: Any) -> None:
         """Settle or give up what is left, then free everything."""
-        with _current(context):
+        with current(context):
             while self._in_flight and not self._lost:
                 self._settle_oldest(context)
             self._give_up_left()
@@ -294,12 +270,3 @@ def _at_exit() -> None:
     """A daemon thread that dies while it holds a context would abort the process."""
     for owner in list(_OWNERS):
         owner.close()
-
-
-@contextlib.contextmanager
-def _current(context: Any) -> Iterator[None]:
-    context.push()
-    try:
-        yield
-    finally:
-        context.pop()
