@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from nodes.ports import ports_of, wait_until
 from trt_perception.nodes.own_port import PARTICIPANTS, own_port, unused_offset
 from trt_perception.nodes.transport import PROFILE, PROFILE_VARIABLES
 
+CONFIG = Path(__file__).resolve().parents[2] / 'config'
 VARIABLE = PROFILE_VARIABLES[1]
+FIRST_EPHEMERAL = int(Path('/proc/sys/net/ipv4/ip_local_port_range').read_text().split()[0])
 OFFSETS = {11 + 2 * participant for participant in PARTICIPANTS}
 
 
@@ -47,6 +51,15 @@ def test_the_profile_within_the_block_has_a_port_of_its_own(named, tmp_path):
         assert file.read_text() == Path(named).read_text().replace('<rtps>', f'<rtps>{port}')
     assert os.environ[VARIABLE] == named
     assert not file.exists()
+
+
+@pytest.mark.parametrize('patient', [False, True])
+def test_only_the_patient_wait_for_a_slow_network(monkeypatch, patient):
+    monkeypatch.setenv(VARIABLE, str(CONFIG / PROFILE))
+    with own_port(0, patient=patient):
+        text = Path(os.environ[VARIABLE]).read_text()
+    assert ('<non_blocking_send>true' in text) is not patient
+    ElementTree.fromstring(text)
 
 
 @pytest.mark.parametrize('text', ['', '<rtps/>', '<rtps></rtps><rtps></rtps>', b'\xff<rtps>'])
@@ -126,3 +139,50 @@ sys.stdin.readline()
     assert len(set(ports)) == 3
     first = 7400 + 250 * int(graph.environment['ROS_DOMAIN_ID'])
     assert {port - first for port in ports} <= OFFSETS
+
+
+@fast_dds
+@pytest.mark.parametrize(('module', 'waits'), [('camera_node', False), ('overlay_node', True)])
+def test_sending_waits_for_the_network_in_the_overlay_only(tmp_path, graph, module, waits):
+    """Else a reader on another machine and a slow network holds up those of this machine."""
+    pytest.importorskip('rclpy', reason='needs ROS 2')
+    code = f"""
+import sys, types
+from trt_perception.nodes import starting
+def stop_here(name):
+    print(name, flush=True)
+    sys.stdin.readline()
+starting.importlib = types.SimpleNamespace(import_module=stop_here)
+starting.start({module!r}, 'none')
+"""
+    named = dict.fromkeys(PROFILE_VARIABLES, str(CONFIG / PROFILE))
+    process = subprocess.Popen(
+        [sys.executable, '-c', code],
+        env={**graph.environment, **named, 'XDG_RUNTIME_DIR': str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+    )
+    try:
+        process.stdout.readline()
+        # With LOCALHOST rmw_fastrtps adds a transport of its own, which waits.
+        assert (False not in senders_wait(process.pid)) is waits
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def senders_wait(process: int) -> set[bool]:
+    """Whether sending waits, of each UDP socket of a process that is not one to be heard at."""
+    ports = {}
+    for line in Path('/proc/net/udp').read_text().splitlines()[1:]:
+        fields = line.split()
+        ports[f'socket:[{fields[9]}]'] = int(fields[1].split(':')[1], 16)
+    found = set()
+    for link in Path(f'/proc/{process}/fd').iterdir():
+        port = ports.get(str(link.readlink()))
+        if port is not None and port >= FIRST_EPHEMERAL:
+            told = (link.parents[1] / 'fdinfo' / link.name).read_text()
+            found.add(not int(re.search(r'flags:\s*(\d+)', told)[1], 8) & os.O_NONBLOCK)
+    return found

@@ -33,11 +33,14 @@ PARTICIPANTS = range(30, 120)
 
 _OF_A_PORT = re.compile(r'(?:fastrtps|fastdds)_port(\d+)(?:_el|_sl)?')
 _PARTICIPANT = '<rtps>'
+_WITHOUT_WAITING = '<non_blocking_send>true</non_blocking_send>'
 
 
 @contextlib.contextmanager
-def own_port(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[None]:
+def own_port(domain: int, folder: Path = SHARED_MEMORY, *, patient: bool = False) -> Iterator[None]:
     """Let the first participant that is made within the block listen at a port of its own.
+
+    A `patient` one also waits for the network, where the profile says that nobody does.
 
     Fast DDS reads its profile when it makes the first one, and takes the next port itself where
     somebody is faster. Nothing happens under a profile that is not this package's: how data
@@ -47,7 +50,7 @@ def own_port(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[None]:
         for variable in PROFILE_VARIABLES:
             # A start must not fail for it: then the port is the lowest one.
             with contextlib.suppress(OSError, ValueError):
-                _name_profile(stack, variable, domain, folder)
+                _name_profile(stack, variable, domain, folder, patient)
         yield
 
 
@@ -92,7 +95,9 @@ def _is_held(path: str) -> bool:
     return False
 
 
-def _name_profile(stack: contextlib.ExitStack, variable: str, domain: int, shared: Path) -> None:
+def _name_profile(
+    stack: contextlib.ExitStack, variable: str, domain: int, shared: Path, patient: bool
+) -> None:
     """Let `variable` name this package's profile with another port, until the stack is left."""
     named = os.environ.get(variable, '')
     if Path(named).name != PROFILE:
@@ -100,6 +105,8 @@ def _name_profile(stack: contextlib.ExitStack, variable: str, domain: int, share
     text = Path(named).read_text()
     if text.count(_PARTICIPANT) != 1:
         return
+    if patient:
+        text = text.replace(_WITHOUT_WAITING, '')
     port = f'{_PARTICIPANT}<port><offsetd3>{unused_offset(domain, shared)}</offsetd3></port>'
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='trt_perception_')))
     file = folder / PROFILE

@@ -32,6 +32,8 @@ from trt_perception.nodes.stop_signals import StopSignals
 _HIDDEN = '_starting'
 """Names with an underscore in front are left out by `ros2 node list`."""
 
+_FOR_ONLOOKERS = ('overlay_node',)
+"""Nobody acts on their pictures, which may be late, and go by no other way over a slow network."""
 
 _LOOK_S = 1.0
 
@@ -44,11 +46,12 @@ class Start:
         note: of this start; an orderly end takes it away.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], *, patient: bool = False) -> None:
         """Join the graph, unless a signal asks for the end before.
 
         Args:
             arguments: the command line.
+            patient: wait for a slow network rather than leave out what it has no room for.
 
         Raises:
             Exception: rclpy's own, which share no base, for wrong arguments.
@@ -72,7 +75,7 @@ class Start:
         self.note.leave()
         _keep_ports_ready()
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
-        with own_port(rclpy.get_default_context().get_domain_id()):
+        with own_port(rclpy.get_default_context().get_domain_id(), patient=patient):
             self._first = rclpy.create_node(
                 _HIDDEN,
                 # Not the name, namespace and parameters of the node that is to come.
@@ -95,7 +98,7 @@ def start(module: str, node: str) -> int:
     """
     with lean_imports():
         try:
-            begun = Start(sys.argv)
+            begun = Start(sys.argv, patient=module in _FOR_ONLOOKERS)
         except Exception as error:  # rclpy's own for arguments and parameter files share no base
             return could_not_start(error)
         running = importlib.import_module('trt_perception.nodes.running')
