@@ -42,11 +42,11 @@ class Backdrop:
         self._draw_houses(canvas, plan, rng)
         open_sky = (surface == 0).astype(np.uint8)
         # Soft edges mix wall and sky, which are lit apart: take them back, smooth them afterwards.
-        np.copyto(image, sky, where=open_sky[:, :, None] > 0)
+        cv2.copyTo(sky, open_sky, image)
         depth, x, y = self._where(plan, surface, soil, top)
         lit = self._light(image, surface, x, y, soft_noise(rng, (16, 64, 128)), depth)
         edge = cv2.morphologyEx(open_sky, cv2.MORPH_GRADIENT, np.ones((2, 2), dtype=np.uint8))
-        np.copyto(lit, cv2.blur(lit, (3, 3)), where=edge[:, :, None] > 0)
+        cv2.copyTo(cv2.blur(lit, (3, 3)), edge, lit)
         self.semantic = np.take(_CLASSES, surface)
         self.ground = surface == facades.GROUND
         if soil is not None:
@@ -118,8 +118,9 @@ class Backdrop:
         walls = (surface >= facades.LEFT_WALL) & (surface <= facades.FRONT)
         grain *= np.float32(0.16) * walls
         grain += np.float32(1.0)
-        lit = cv2.multiply(factor, image, dtype=cv2.CV_32F)
-        lit = cv2.multiply(lit, cv2.merge([grain] * 3))
+        # OpenCV takes 40 times as long for factors of two types, and gives the same.
+        lit = cv2.multiply(factor, image.astype(np.float32), dst=factor)
+        lit = cv2.multiply(lit, cv2.merge([grain] * 3), dst=lit)
         clear = np.exp(np.float32(-air.fog_density) * depth)
         clear[surface == 0] = 1.0
         fog = cv2.merge([np.full_like(clear, value) for value in air.fog_colour])
