@@ -40,7 +40,8 @@ from std_srvs.srv import SetBool
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.transport import choose_transport
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+"""Far more than anything takes, also where dozens of others want the processor."""
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SERVICES = {
     'change_state': ChangeState,
