@@ -27,9 +27,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
+from bare_network import bare_network_ms  # noqa: E402
 from measured_node import MeasuredNode, as_json, environment_on, exit_status  # noqa: E402
 from multi_camera_figures import ALL_WELL, CALM, Move, Stretch, move, row, seen_in  # noqa: E402
-from publish_to_result import bare_inference_ms, machine  # noqa: E402
+from publish_to_result import machine  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
 
@@ -73,7 +74,7 @@ def main() -> int:
     minutes = sum(stretch.seconds for stretch in stretches) / 60
     with tempfile.TemporaryDirectory() as folder:
         model = write_light_detector(Path(folder), least_ms=arguments.network_ms)
-        bare_ms = bare_inference_ms(model.with_suffix('.onnx'), arguments.threads)
+        bare_ms = bare_network_ms(model, arguments.threads)
         print(f'bare network: {bare_ms:.2f} ms; the run takes {minutes:.1f} minutes', flush=True)
         begin, sent, arrivals, memory = measure(arguments, model, stretches)
     seen = {name: seen_in(stretches, begin, sent[name], arrivals[name]) for name in CAMERAS}

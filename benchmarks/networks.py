@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from bare_network import bare_network_ms
 from onnx import TensorProto, helper, numpy_helper
 
 CLASSES = 80
@@ -93,12 +94,10 @@ def _layer(number: int) -> list[onnx.NodeProto]:
 
 
 def _slow_detector(folder: Path, detections: int, least_ms: float, batch: int | str) -> Path:
-    from publish_to_result import bare_inference_ms
-
     layers = 0
     while True:
         model = write_light_detector(folder, detections=detections, layers=layers, batch=batch)
-        took_ms = bare_inference_ms(model.with_suffix('.onnx'), 1)
+        took_ms = bare_network_ms(model, 1)
         if took_ms >= least_ms:
             return model
         each_ms = 0.5 if not layers else max(0.05, took_ms / layers)

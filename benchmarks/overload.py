@@ -21,8 +21,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
+from bare_network import bare_network_ms  # noqa: E402
 from measured_node import CaseFailed, MeasuredNode, as_json, environment_on, exit_status  # noqa: E402
-from publish_to_result import bare_inference_ms, machine  # noqa: E402
+from publish_to_result import machine  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
 
@@ -55,7 +56,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         least_ms = arguments.slower * 1e3 / arguments.rate
         model = write_light_detector(Path(folder), least_ms=least_ms)
-        bare_ms = bare_inference_ms(model.with_suffix('.onnx'), arguments.threads)
+        bare_ms = bare_network_ms(model, arguments.threads)
         print(f'network {bare_ms:.0f} ms, an image every {1e3 / arguments.rate:.0f} ms')
         rows = [
             measure(name, command, topic, model, arguments, arguments.domain + number)

@@ -28,7 +28,6 @@ import shlex
 import sys
 import tempfile
 import time
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -40,6 +39,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
+from bare_network import bare_network_ms  # noqa: E402
 from measured_node import CaseFailed, MeasuredNode, as_json, environment_on, sourced  # noqa: E402
 
 from networks import write_light_detector  # noqa: E402
@@ -101,12 +101,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Of one image: Ultralytics takes a network with an open batch for one of any size.
         model = write_light_detector(Path(folder), detections=arguments.detections, batch=1)
-        bare_ms = bare_inference_ms(model.with_suffix('.onnx'), arguments.threads)
+        bare_ms = bare_network_ms(model, arguments.threads)
         print(f'bare network, {arguments.threads} thread(s): {bare_ms:.2f} ms')
         alone_ms = {('', 'onnxruntime-cpu'): bare_ms}
         for network, backend in sorted({(case.network, case.backend) for case in cases}):
             if (network, backend) not in alone_ms:
-                found_ms = bare_network_ms(network or model, backend)
+                found_ms = bare_network_ms(network or model, arguments.threads, backend)
                 alone_ms[network, backend] = found_ms
                 print(f'{network or "the same"} by {backend}: {found_ms:.2f} ms')
         rows, failed = [], []
@@ -125,31 +125,6 @@ def main() -> None:
         arguments.out.write_text(as_json(content))
     if failed:
         sys.exit(1)
-
-
-def bare_inference_ms(onnx_file: Path, threads: int) -> float:
-    """Median of the network alone, with nothing else running."""
-    from trt_perception.runtime.onnxruntime_backend import OnnxRuntime
-
-    runtime = OnnxRuntime(onnx_file, threads=threads)
-    image = np.random.default_rng(0).random((1, 3, 640, 640), np.float32)
-    times = []
-    for _ in range(60):
-        began = time.perf_counter()
-        runtime.infer({'images': image})
-        times.append(time.perf_counter() - began)
-    return float(np.median(times[10:]) * 1e3)
-
-
-def bare_network_ms(model: Path | str, backend: str) -> float:
-    """Median of a network alone on any backend, on memory of its own."""
-    from trt_perception.evaluation.frame_timing import network_times
-    from trt_perception.model_store import find_model
-    from trt_perception.pipeline.perception import open_pipeline
-
-    path = model if isinstance(model, Path) else find_model(model)
-    with closing(open_pipeline(path, backend=backend)) as pipeline:
-        return float(np.median(network_times(pipeline, 1, 100)))
 
 
 def measure(
