@@ -106,6 +106,13 @@ def test_sockets_that_are_too_small_are_named_where_images_go_through_them():
     assert advice(figures(), KEPT, cyclone, 2**24) == []
 
 
+def test_of_zenoh_no_room_in_sockets_is_asked_for():
+    """It sends by TCP, whose room is not bounded by rmem_max."""
+    zenoh = {'RMW_IMPLEMENTATION': 'rmw_zenoh_cpp'}
+    assert advice(figures(), KEPT, zenoh, 212992) == []
+    assert not any('rmem_max' in text for text in advice(figures(lost=3), KEPT, zenoh, 212992))
+
+
 def test_images_travel_between_two_processes():
     pytest.importorskip('rclpy', reason='needs ROS 2: make test')
     # Other tests of this process may have chosen a transport for it.

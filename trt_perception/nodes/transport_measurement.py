@@ -150,9 +150,10 @@ def advice(
         said.append(f'Images {"are lost" if not no_room else "go by sockets"}: {chosen.reason}')
     said += _dearly_chosen(figures, environment)
     middleware = environment.get('RMW_IMPLEMENTATION', '')
-    by_socket = 'cyclone' in middleware or 'zenoh' in middleware
+    # Zenoh sends by TCP, whose room net.core.rmem_max does not bound.
+    by_udp = 'zenoh' not in middleware and any(one.lost for one in ours)
     small = receive_buffer is not None and receive_buffer < WANTED_BUFFER
-    if small and (by_socket or any(one.lost for one in ours)):
+    if small and ('cyclone' in middleware or by_udp):
         said.append(
             f'Sockets may hold {receive_buffer} bytes, less than an image: '
             f'sudo sysctl -w net.core.rmem_max={WANTED_BUFFER}'
