@@ -69,6 +69,8 @@ def test_a_result_of_long_ago_is_told_by_its_age_and_has_no_latencies():
 def test_an_age_by_another_clock_is_short():
     [_, row] = cells([replace(DETECT, age_s=1.7e9)])
     assert '53.9 years' in ' '.join(row)
+    [_, row] = cells([replace(DETECT, age_s=-90.0)])
+    assert '-90.0 s' in ' '.join(row), 'ahead of the clock'
 
 
 def test_what_a_node_says_of_its_camera_is_said_once():

@@ -151,8 +151,9 @@ def _latencies(state: NodeState) -> tuple[str, str, str]:
 
 
 def _age(seconds: float) -> str:
-    in_ms = math.isnan(seconds) or abs(seconds) < _LONG_AGO_S
-    return _number(seconds * 1e3, '.1f', 'ms') if in_ms else duration(seconds)
+    if math.isnan(seconds) or abs(seconds) < _LONG_AGO_S:
+        return _number(seconds * 1e3, '.1f', 'ms')
+    return f'{"-" if seconds < 0 else ""}{duration(abs(seconds))}'
 
 
 def _standing(state: NodeState) -> str:
