@@ -23,14 +23,12 @@ from rclpy.signals import SignalHandlerOptions
 
 from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
 from trt_perception.nodes.half_made_ports import HalfMadePorts
+from trt_perception.nodes.hidden_node import HiddenNode
 from trt_perception.nodes.lean_imports import lean_imports
 from trt_perception.nodes.memory import keep_freed_memory
 from trt_perception.nodes.own_port import own_port
 from trt_perception.nodes.start_note import StartNote
 from trt_perception.nodes.stop_signals import StopSignals
-
-_HIDDEN = '_starting'
-"""Names with an underscore in front are left out by `ros2 node list`."""
 
 _FOR_ONLOOKERS = ('overlay_node',)
 """Nobody acts on their pictures, which may be late, and go by no other way over a slow network."""
@@ -76,17 +74,11 @@ class Start:
         _keep_ports_ready()
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
         with own_port(rclpy.get_default_context().get_domain_id(), patient=patient):
-            self._first = rclpy.create_node(
-                _HIDDEN,
-                # Not the name, namespace and parameters of the node that is to come.
-                use_global_arguments=False,
-                enable_rosout=False,
-                start_parameter_services=False,
-            )
+            self._first = HiddenNode()
 
     def joined(self) -> None:
         """Take the hidden node away: the real one keeps the process in the graph now."""
-        self._first.destroy_node()
+        self._first.leave()
 
 
 def start(module: str, node: str) -> int:
