@@ -26,17 +26,19 @@ CLASSIFY = 'classify_node'
 
 @dataclass(frozen=True)
 class Argument:
-    """A launch argument; an empty default leaves the choice to the parameter files."""
+    """A launch argument."""
 
     description: str
     default: str = ''
     choices: tuple[str, ...] | None = None
 
 
+_EMPTY = '. Empty: what the parameter files say'
+
 ARGUMENTS: Mapping[str, Argument] = {
     'source': Argument(
         'What the camera shows: synthetic, an image, a folder, a video, a device such as '
-        '/dev/video0, or a bag'
+        f'/dev/video0, or a bag{_EMPTY}'
     ),
     'image': Argument(
         'Topic of the camera images (sensor_msgs/Image); JPEG images are looked for beside it, '
@@ -44,12 +46,13 @@ ARGUMENTS: Mapping[str, Argument] = {
         'image',
     ),
     'image_transport': Argument(
-        'Which images are read: raw those of `image`, compressed those of `image`/compressed. '
-        'Empty, like the following: what the parameter files say',
+        'Which images are read: raw those of `image`, compressed those of `image`/compressed'
+        f'{_EMPTY}',
         choices=('', 'raw', 'compressed'),
     ),
     'reliability': Argument(
-        'What is asked of whoever publishes the images: best_effort for drivers that offer no more',
+        'What is asked of whoever publishes the images: best_effort for drivers that offer no '
+        f'more{_EMPTY}',
         choices=('', 'reliable', 'best_effort'),
     ),
     'detections': Argument(
@@ -57,20 +60,21 @@ ARGUMENTS: Mapping[str, Argument] = {
         'ROS read detections_output'
     ),
     'model': Argument(
-        'Model: a name in config/models, or the path of a model YAML or ONNX file. Empty, like '
-        'the following: what the parameter files say'
+        f'Model: a name in config/models, or the path of a model YAML or ONNX file{_EMPTY}'
     ),
     'segment_model': Argument('Model of the segmentation node, like the argument model'),
     'params_file': Argument(
         'YAML file with parameters, keyed by node name; they go before those installed in config/'
     ),
     'namespace': Argument('Namespace of the nodes and of all relative topics'),
-    'backend': Argument('What runs the networks: auto takes the best that is present'),
+    'backend': Argument(f'What runs the networks: auto takes the best that is present{_EMPTY}'),
     'precision': Argument(
-        'Number format of the networks: fp32, fp16 or int8. Engines are built at the first start'
+        'Number format of the networks: fp32, fp16 or int8. TensorRT builds its engines at the '
+        f'first start{_EMPTY}'
     ),
     'fallback_precision': Argument(
-        'Last precision to fall back to where an engine is not accurate enough: fp16, fp32 or none'
+        'Last precision to fall back to where an engine is not accurate enough: fp16, fp32 or '
+        f'none{_EMPTY}'
     ),
     'overlay': Argument(
         'Whether to start the overlay node, which draws the results', 'true', ('true', 'false')

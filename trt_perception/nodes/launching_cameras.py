@@ -43,8 +43,8 @@ CAMERAS_ARGUMENTS: Mapping[str, Argument] = {
         'synthetic (a street of its own for each), a folder, a video, a bag'
     ),
     'max_age': Argument(
-        'Seconds by their stamp after which images are dropped before any work; empty, like the '
-        'following: what the parameter files say'
+        'Seconds by their stamp after which images are dropped before any work. Empty: what the '
+        'parameter files say'
     ),
     **{name: ARGUMENTS[name] for name in _AS_ELSEWHERE},
 }
