@@ -74,6 +74,14 @@ def test_a_stamp_in_the_future_is_told_with_its_lead(watch):
     assert watch.counts['future'] == 1
 
 
+def test_simulated_time_may_lag_behind_the_camera(watch):
+    """It comes some ten times a second, to a node that may be busy."""
+    watch.note(NOW_NS + S // 10, NOW_NS, simulated=True)
+    assert watch.conditions() == []
+    watch.note(NOW_NS + S, NOW_NS, simulated=True)
+    assert watch.counts['future'] == 1
+
+
 @pytest.mark.parametrize(
     ('stamp_ns', 'words'),
     [(123 * S, '53.9 years old'), (NOW_NS - 7200 * S, '2.0 h old')],

@@ -14,6 +14,9 @@ RECENT_S = 5.0
 FUTURE_S = 0.05
 """Seconds that a stamp may lie ahead: clocks that are synchronised differ by less."""
 
+SIMULATED_FUTURE_S = 0.5
+"""The same in simulated time, which comes some ten times a second, to a node that may be busy."""
+
 OTHER_CLOCK_S = 3600.0
 """Age in seconds of which no delivery is capable: such a stamp comes from another clock."""
 
@@ -93,12 +96,13 @@ class StampWatch:
         """How often each kind of oddity came: zero, backward, repeated, future, ..."""
         return {kind: oddity.count for kind, oddity in self._oddities.items()}
 
-    def note(self, stamp_ns: int, now_ns: int | None = None) -> float:
+    def note(self, stamp_ns: int, now_ns: int | None = None, *, simulated: bool = False) -> float:
         """Look at the stamp of the next frame.
 
         Args:
             stamp_ns: of the image, nanoseconds.
             now_ns: the time of the node's clock, 0 where it has none yet; None: not looked at.
+            simulated: whether that clock is /clock.
 
         Returns:
             The image's age in seconds; NaN where that cannot be known.
@@ -114,16 +118,15 @@ class StampWatch:
             self._oddities['repeated'].seen(now_s)
         self._before_ns = stamp_ns
         if now_ns:
-            self.age_s = self._age_s(stamp_ns, now_ns, now_s)
+            self.age_s = (now_ns - stamp_ns) * 1e-9
+            self._note_age(SIMULATED_FUTURE_S if simulated else FUTURE_S, now_s)
         return self.age_s
 
-    def _age_s(self, stamp_ns: int, now_ns: int, now_s: float) -> float:
-        age_s = (now_ns - stamp_ns) * 1e-9
-        if age_s < -FUTURE_S:
-            self._oddities['future'].seen(now_s, -age_s)
-        elif age_s > OTHER_CLOCK_S:
-            self._oddities['other_clock'].seen(now_s, age_s)
-        return age_s
+    def _note_age(self, ahead_s: float, now_s: float) -> None:
+        if self.age_s < -ahead_s:
+            self._oddities['future'].seen(now_s, -self.age_s)
+        elif self.age_s > OTHER_CLOCK_S:
+            self._oddities['other_clock'].seen(now_s, self.age_s)
 
     def conditions(self) -> list[Condition]:
         """What was odd lately."""
