@@ -20,6 +20,7 @@ from trt_perception.nodes.transport_measurement import (
     PathFigures,
     TransportReport,
     advice,
+    apart,
     measure_transport,
 )
 
@@ -161,3 +162,12 @@ def test_figures_that_there_are_not_are_null_for_programs():
     silent = PathFigures(PACKAGE, (640, 480), 30, 30, math.nan, math.nan)
     [figure] = json.loads(transport_json(TransportReport('rmw', 'why', (silent,), ())))['figures']
     assert (figure['p50_ms'], figure['lost']) == (None, 30)
+
+
+def test_containers_that_share_the_network_alone_are_named_with_their_remedy():
+    assert apart({}, 0) == []
+    [text] = apart({'ROS_DOMAIN_ID': '7'}, 1)
+    assert '1 process of ROS domain 7' in text
+    assert '--ipc=host' in text
+    assert apart({'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}, 1) == []
+    assert apart({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, 1) == []

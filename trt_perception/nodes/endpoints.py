@@ -11,6 +11,8 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from trt_perception.nodes.health import WARN, Beginnings, Condition
+from trt_perception.nodes.other_memory import REMEDY, same_machine
+from trt_perception.nodes.transport import SHARED_MEMORY
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -64,6 +66,29 @@ def that_does_not_fit(publisher: TopicEndpointInfo, topic: str, reason: str) -> 
     """In words, that a publisher's quality of service does not serve; `reason` as of `misfit`."""
     name = node_of(publisher)
     return f'{name} offers a quality of service on {topic} that does not fit: {reason}'
+
+
+def kept_apart(node: Node, topic: str, publishers: Sequence[TopicEndpointInfo]) -> str:
+    """That publishers of a topic, of which nothing came, may have another shared memory.
+
+    They are known then, but not by name, which comes that way too.
+
+    Returns:
+        The end of a sentence, and the remedy; '' where nothing speaks for it.
+    """
+    ours = node.get_fully_qualified_name()
+    own = [one for one in node.get_subscriptions_info_by_topic(topic) if node_of(one) == ours]
+    strangers = [
+        one
+        for one in publishers
+        if own and node_of(one) == NAMELESS and same_machine(one.endpoint_gid, own[0].endpoint_gid)
+    ]
+    if not strangers or len(strangers) < len(publishers):
+        return ''
+    return (
+        f'; its publisher on this machine tells no name either. Where it has another '
+        f'{SHARED_MEMORY}, as in a container with --net=host, nothing passes: {REMEDY}'
+    )
 
 
 class UnheardPublishers:

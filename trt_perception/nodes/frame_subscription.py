@@ -20,6 +20,7 @@ from trt_perception.nodes.byte_take import Memory
 from trt_perception.nodes.endpoints import (
     NAMELESS,
     SILENT_SUBSCRIPTION,
+    kept_apart,
     misfit,
     node_of,
     of_another_type,
@@ -191,6 +192,8 @@ class FrameSubscription:
         if 0 < stale_after_s < quiet_s:
             since = f'for {quiet_s:.0f} s' if self._count else 'yet'
             text = f'no image on {self.topic} {since}'
+            if not self._count:
+                text += kept_apart(self._node, self.topic, publishers)
             if not found and not self._silent:  # else the log has already said why
                 self._node.get_logger().warning(text)
                 self._silent = True

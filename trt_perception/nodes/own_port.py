@@ -54,6 +54,12 @@ def own_port(domain: int, folder: Path = SHARED_MEMORY, *, patient: bool = False
         yield
 
 
+def data_ports(domain: int) -> set[int]:
+    """Where processes of a domain may listen for data, whether they chose a port or not."""
+    first = _BASE + _DOMAIN_GAIN * domain + _UNICAST
+    return {first + _PARTICIPANT_GAIN * participant for participant in range(PARTICIPANTS.stop)}
+
+
 def unused_offset(domain: int, folder: Path = SHARED_MEMORY) -> int:
     """By how much the port for data lies above the domain's first one.
 
@@ -78,12 +84,12 @@ def _known_ports(folder: Path, ports: Set[int]) -> dict[int, float]:
             match = _OF_A_PORT.fullmatch(entry.name)
             if match and (port := int(match[1])) in ports:
                 with contextlib.suppress(OSError):
-                    made_s = math.inf if _is_held(entry.path) else entry.stat().st_mtime
+                    made_s = math.inf if is_held(entry.path) else entry.stat().st_mtime
                     found[port] = max(made_s, found.get(port, 0.0))
     return found
 
 
-def _is_held(path: str) -> bool:
+def is_held(path: str) -> bool:
     """Whether a process holds the lock on a file; a port's memory is never locked."""
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:

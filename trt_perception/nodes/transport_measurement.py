@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trt_perception.errors import MissingDependencyError, PerceptionError
+from trt_perception.nodes.other_memory import REMEDY, processes_elsewhere
 from trt_perception.nodes.transport import (
     CHOICES,
     CYCLONE_VARIABLE,
@@ -112,7 +113,10 @@ def measure_transport(
         environment.get('RMW_IMPLEMENTATION') or "not set: the distribution's own",
         chosen.reason,
         figures,
-        tuple(advice(figures, chosen, environment, socket_limit())),
+        (
+            *advice(figures, chosen, environment, socket_limit()),
+            *apart(environment, processes_elsewhere(_domain(environment))),
+        ),
     )
 
 
@@ -159,6 +163,28 @@ def advice(
             f'sudo sysctl -w net.core.rmem_max={WANTED_BUFFER}'
         )
     return said
+
+
+def apart(environment: Mapping[str, str], elsewhere: int) -> Sequence[str]:
+    """What to do about containers that share the network, but not the memory.
+
+    Args:
+        environment: of the nodes.
+        elsewhere: see `processes_elsewhere`.
+    """
+    by_shared_memory = 'fastrtps' in (environment.get('RMW_IMPLEMENTATION') or 'fastrtps')
+    if not elsewhere or not by_shared_memory or environment.get('FASTDDS_BUILTIN_TRANSPORTS'):
+        return []
+    return [
+        f'{elsewhere} {"process" if elsewhere == 1 else "processes"} of ROS domain '
+        f'{_domain(environment)} in this network have nothing in this {SHARED_MEMORY}. If they run '
+        f'in containers with --net=host, nothing passes between them and here: {REMEDY}'
+    ]
+
+
+def _domain(environment: Mapping[str, str]) -> int:
+    text = environment.get('ROS_DOMAIN_ID', '')
+    return int(text) if text.isdecimal() else 0
 
 
 def _dearly_chosen(figures: Sequence[PathFigures], environment: Mapping[str, str]) -> Sequence[str]:
