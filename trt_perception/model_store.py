@@ -69,6 +69,11 @@ def find_model(model: str | Path) -> Path:
     Raises:
         ModelSpecError: there is none of that name or at that path.
     """
+    if not str(model):
+        raise ModelSpecError(
+            'no model is named: set the parameter `model` (model:= of the launch files) to the path '
+            'of a model .yaml or .onnx file, or to a name in config/models'
+        )
     path = Path(model).expanduser()
     if path.suffix in ('.yaml', '.yml', '.onnx'):
         if path.is_file():
