@@ -29,8 +29,8 @@ def test_an_unknown_name_lists_the_known_ones(store):
 
 
 def test_no_name_at_all_asks_for_one(store):
-    with pytest.raises(ModelSpecError, match=r'no model is named: set the parameter `model` .*yaml'):
-        find_model('')
+    with pytest.raises(ModelSpecError, match=r'no model is named: set .*yaml'):
+        model_store.find_model('')
 
 
 def test_a_missing_path_is_named(store):

@@ -71,8 +71,8 @@ def find_model(model: str | Path) -> Path:
     """
     if not str(model):
         raise ModelSpecError(
-            'no model is named: set the parameter `model` (model:= of the launch files) to the path '
-            'of a model .yaml or .onnx file, or to a name in config/models'
+            'no model is named: set the parameter `model` (model:= of the launch files) to the '
+            'path of a model .yaml or .onnx file, or to a name in config/models'
         )
     path = Path(model).expanduser()
     if path.suffix in ('.yaml', '.yml', '.onnx'):
