@@ -11,6 +11,8 @@ import gc
 import sys
 from collections.abc import Iterator
 
+from trt_perception.nodes.collector import spare
+
 _GENERATOR = 'rosidl_generator_py.generate_py_impl'
 """Writes the Python of messages at build time. Its package imports it where it can, with two
 parsers, and goes on where that fails: a node needs the package's other half alone."""
@@ -20,8 +22,7 @@ parsers, and goes on where that fails: a node needs the package's other half alo
 def lean_imports() -> Iterator[None]:
     """Import in the block without looking for rubbish, and without the generator of messages.
 
-    What imports make stays. The collector would go through all of it several times, and later,
-    in the midst of frames, again: it never looks at what is there at the end of the block.
+    What imports make stays, and the collector passes over it from then on.
     """
     collected = gc.isenabled()
     gc.disable()
@@ -33,6 +34,6 @@ def lean_imports() -> Iterator[None]:
     finally:
         if blocked:
             del sys.modules[_GENERATOR]
-        gc.freeze()
+        spare()
         if collected:
             gc.enable()

@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool
 from trt_perception.errors import BuildCancelledError, PerceptionError
 from trt_perception.monitoring.machine_watch import MachineWatch
 from trt_perception.nodes.clock_watch import ClockWatch
+from trt_perception.nodes.collector import collect_new
 from trt_perception.nodes.common_parameters import Parameters
 from trt_perception.nodes.health import Condition, Health
 from trt_perception.nodes.memory import give_freed_memory_back, return_free_pages
@@ -202,6 +203,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             try:
                 with self._report_times.from_a_thread():
                     self.configure()
+                collect_new()  # and leave alone what stays until `_free`
             finally:
                 self.doing = ''
 

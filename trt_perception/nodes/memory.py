@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 from collections.abc import Mapping
+
+from trt_perception.nodes.collector import collect_all
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -48,7 +49,7 @@ def give_freed_memory_back() -> bool:
     Returns:
         Whether the C library could be asked to.
     """
-    gc.collect()
+    collect_all()
     return return_free_pages()
 
 

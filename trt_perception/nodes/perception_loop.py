@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 import traceback
@@ -97,8 +96,6 @@ class PerceptionLoop:
             paused=lambda: '' if self._node.enabled else PAUSED,
             max_age=lambda: self._node.parameters.max_age,
         )
-        # What has been made so far stays: the collector need not look at it while frames wait.
-        gc.freeze()
         self._worker.start()
 
     def stop(self) -> bool:
@@ -108,7 +105,6 @@ class PerceptionLoop:
             self._worker = None
         for camera in self.cameras:
             camera.close()
-        gc.unfreeze()
         return ended
 
     def _max_batch(self) -> int:
