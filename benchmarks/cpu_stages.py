@@ -20,6 +20,8 @@ import venv
 from pathlib import Path
 from typing import Any
 
+from processor import processor
+
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE.parent / '.cache' / 'cpu_stages'
 PYTHON = ENVIRONMENT / 'bin' / 'python'
@@ -123,13 +125,6 @@ def markdown(report: dict[str, Any]) -> str:
             f'| {row["ratio"]:.1f} | {target} |'
         )
     return '\n'.join([*lines, '', *(f'- {line}' for line in report['checks']), ''])
-
-
-def processor() -> str:
-    """The processor's name and number of cores."""
-    lines = Path('/proc/cpuinfo').read_text().splitlines()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{(names or [platform.machine()])[0]}, {os.cpu_count()} cores'
 
 
 if __name__ == '__main__':

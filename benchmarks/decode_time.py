@@ -26,6 +26,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from decode_time_more_outputs import MORE_CASES  # noqa: E402
 from decode_time_outputs import CASES, FULL_HD, Case  # noqa: E402
+from processor import processor  # noqa: E402
 
 from trt_perception.decoding.registry import decoder_for  # noqa: E402
 from trt_perception.model_input import InputSpec  # noqa: E402
@@ -125,13 +126,6 @@ def markdown(report: dict[str, Any]) -> str:
             f'| {row["median_ms"]:.2f} | {row["fastest_ms"]:.2f} | {row["p95_ms"]:.2f} |'
         )
     return '\n'.join([*lines, ''])
-
-
-def processor() -> str:
-    """The processor's name and number of cores."""
-    lines = Path('/proc/cpuinfo').read_text().splitlines()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{(names or [platform.machine()])[0]}, {os.cpu_count()} cores'
 
 
 if __name__ == '__main__':

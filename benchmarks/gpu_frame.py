@@ -34,6 +34,7 @@ sys.path.append(str(HERE.parent))
 
 from gpu_frame_report import as_markdown, rewrite_docs, without_paths  # noqa: E402
 from gpu_frame_steps import STEPS  # noqa: E402
+from processor import processor_name  # noqa: E402
 
 LIBRARIES = ('pycuda', 'numpy', 'opencv-python', 'torch', 'ultralytics', 'cuda-bindings')
 
@@ -59,19 +60,12 @@ def machine() -> dict[str, Any]:
     kept = ('system', 'architecture', 'memory_bytes', 'gpus', 'driver', 'cuda_driver')
     return {
         'python': platform.python_version(),
-        'processor': _processor(),
+        'processor': processor_name(),
         'cores': os.cpu_count(),
         'load': os.getloadavg(),
         'versions': versions,
         'facts': {key: facts[key] for key in (*kept, 'cuda_runtime')},
     }
-
-
-def _processor() -> str:
-    for line in Path('/proc/cpuinfo').read_text().splitlines():
-        if line.startswith('model name'):
-            return line.partition(':')[2].strip()
-    return platform.machine()
 
 
 def run_step(name: str, folder: Path) -> None:

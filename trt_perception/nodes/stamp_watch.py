@@ -82,16 +82,6 @@ class StampWatch:
         }
 
     @property
-    def zero(self) -> int:
-        """How many stamps were zero."""
-        return self._oddities['zero'].count
-
-    @property
-    def backward(self) -> int:
-        """How many stamps were older than the one before."""
-        return self._oddities['backward'].count
-
-    @property
     def counts(self) -> dict[str, int]:
         """How often each kind of oddity came: zero, backward, repeated, future, ..."""
         return {kind: oddity.count for kind, oddity in self._oddities.items()}

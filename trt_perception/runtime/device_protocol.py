@@ -8,39 +8,18 @@ from typing import Protocol, runtime_checkable
 from trt_perception.gpu.cuda_driver import Stream
 from trt_perception.gpu.device import Gpu
 from trt_perception.runtime.layer_times import LayerTime
-from trt_perception.tensor_spec import TensorSpec
+from trt_perception.runtime.protocol import LoadedNetwork
 
 Shapes = Mapping[str, tuple[int, ...]]
 """By the name of the input or output."""
 
 
-class DeviceRuntime(Protocol):
+class DeviceRuntime(LoadedNetwork, Protocol):
     """A network that is loaded on the GPU and works in one stream.
 
     Made, used and closed in the GPU owner's thread. Nothing here waits for the GPU but `shapes`
     and `bind`.
-
-    Attributes:
-        backend, precision, fingerprint, max_batch, inputs, outputs: see `protocol.Runtime`.
     """
-
-    @property
-    def backend(self) -> str: ...
-
-    @property
-    def precision(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def max_batch(self) -> int | None: ...
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]: ...
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]: ...
 
     def shapes(self, inputs: Shapes) -> Shapes:
         """The shapes of all inputs and outputs, for those of the inputs.

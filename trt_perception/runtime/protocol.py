@@ -12,8 +12,8 @@ from trt_perception.tensor_spec import TensorSpec
 Tensors = dict[str, NDArray[Any]]
 
 
-class Runtime(Protocol):
-    """A network that is loaded and ready to run. Used by one thread at a time.
+class LoadedNetwork(Protocol):
+    """What is known of a network that is ready to run, wherever it does.
 
     Attributes:
         backend: 'onnxruntime-cpu', 'onnxruntime-cuda', 'tensorrt', ...
@@ -40,6 +40,10 @@ class Runtime(Protocol):
 
     @property
     def max_batch(self) -> int | None: ...
+
+
+class Runtime(LoadedNetwork, Protocol):
+    """A network that takes arrays and gives arrays. Used by one thread at a time."""
 
     def infer(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
         """Run the network once.
