@@ -178,13 +178,14 @@ class PerceptionLoop:
             batch: the frames.
             taken_s: when they were taken, by time.perf_counter.
         """
-        now_ns = self._node.get_clock().now().nanoseconds
+        clock = self._node.get_clock()
+        now_ns, simulated = clock.now().nanoseconds, clock.ros_time_is_active
         if now_ns:
             now_ns -= round((time.perf_counter() - taken_s) * 1e9)
         for camera, arrival in batch:
             subscription = camera.subscription  # none where `stop` has not waited any longer
             if subscription is not None:
-                subscription.stamps.note(arrival.frame.stamp_ns, now_ns)
+                subscription.stamps.note(arrival.frame.stamp_ns, now_ns, simulated=simulated)
 
     def _failed(self, camera: CameraInput, error: Exception) -> None:
         """A frame could not be used: count it and go on."""
