@@ -179,3 +179,47 @@ def test_a_recorded_run_is_told_as_it_was_called(file: Path) -> None:
     text = ' '.join(' '.join(page.read_text() for page in PAGES).replace('\\\n', ' ').split())
     called = str(command).partition(' --out')[0].partition(' --note')[0]
     assert called in text
+
+
+def medians(name: str) -> dict[tuple[str, str, float], tuple[float, float, int]]:
+    """Of a record of publish_to_result.py: median, 99th percentile in ms and images lost."""
+    rows = json.loads((ROOT / 'benchmarks' / 'results' / f'{name}.json').read_text())['rows']
+    return {
+        (row['case'], row['size'], row['rate_hz']): (row['p50_ms'], row['p99_ms'], row['lost'])
+        for row in rows
+    }
+
+
+def test_the_readme_has_the_recorded_latencies() -> None:
+    record = medians('publish_to_result')
+    text = (ROOT / 'README.md').read_text()
+    rows = re.findall(r'^\| (\d+x\d+) \| (\d+) Hz \| (.+) \| (.+) \| (.+) \|$', text, re.MULTILINE)
+    assert len(rows) == 4
+    for size, rate, *cells in rows:
+        cases = ('do_nothing', 'detect_node', "detect_node, middleware's defaults")
+        for case, cell in zip(cases, cells, strict=True):
+            p50, p99, lost = record[case, size, float(rate)]
+            told = [float(number) for number in re.findall(r'\d+\.\d+', cell)]
+            assert told == pytest.approx([p50, p99], abs=0.06), (case, size, rate)
+            assert (f'{lost} of' in cell) == (lost > 0)
+
+
+def test_the_page_on_performance_has_the_recorded_latencies_with_a_gpu() -> None:
+    record = medians('publish_to_result_gpu')
+    cases = {
+        'do-nothing node, the floor': 'do_nothing',
+        'street_detect': 'street_detect, GPU',
+        'street_instance, mask': 'street_instance, GPU',
+        'street_semantic, mask': 'street_semantic, GPU',
+        'light network, 80 detections': 'light network, GPU',
+        'the same on the CPU, one thread': 'light network, CPU',
+    }
+    text = section(
+        ROOT / 'docs' / 'performance.md', "From a camera's message to the result, with a GPU"
+    )
+    for title, case in cases.items():
+        (row,) = (line for line in text.splitlines() if line.startswith(f'| {title} |'))
+        cells = [cell.strip() for cell in row.split('|')]
+        told = [float(cells[n]) for n in (3, 4, 6, 7)]
+        small, large = (record[case, size, 30.0][:2] for size in ('640x480', '1920x1080'))
+        assert told == pytest.approx([*small, *large], abs=0.006), title
