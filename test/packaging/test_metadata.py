@@ -45,6 +45,15 @@ def test_name_and_version_agree(package: ElementTree.Element, metadata: dict[str
     assert metadata['version'] == package.findtext('version')
 
 
+def test_every_message_package_that_is_imported_is_required(package: ElementTree.Element) -> None:
+    pattern = r'^\s*from (\w+)\.(?:msg|srv) import'
+    sources = (ROOT / 'trt_perception').rglob('*.py')
+    used = {n for file in sources for n in re.findall(pattern, file.read_text(), re.MULTILINE)}
+    required = {element.text for element in package if element.tag in ('depend', 'exec_depend')}
+    assert 'sensor_msgs' in used
+    assert used - required - {'trt_perception'} == set()
+
+
 def test_changelog_begins_with_this_version(package: ElementTree.Element) -> None:
     versions = re.findall(r'^## \[(\d[^]]*)\]', (ROOT / 'CHANGELOG.md').read_text(), re.M)
     assert versions[0] == package.findtext('version')
