@@ -167,7 +167,7 @@ def test_figures_that_there_are_not_are_null_for_programs():
 def test_containers_that_share_the_network_alone_are_named_with_their_remedy():
     assert apart({}, 0) == []
     [text] = apart({'ROS_DOMAIN_ID': '7'}, 1)
-    assert '1 process of ROS domain 7' in text
+    assert 'ROS domain 7 has 1 process in this network' in text
     assert '--ipc=host' in text
     assert apart({'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}, 1) == []
     assert apart({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, 1) == []

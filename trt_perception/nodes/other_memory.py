@@ -20,7 +20,7 @@ SOCKETS = Path('/proc/net/udp')
 """Those of this network, of other containers too."""
 
 REMEDY = (
-    'start the containers with --ipc=host, or one of both ends with '
+    'start the containers with --ipc=host, or one of the two ends with '
     'FASTDDS_BUILTIN_TRANSPORTS=UDPv4'
 )
 

@@ -175,10 +175,10 @@ def apart(environment: Mapping[str, str], elsewhere: int) -> Sequence[str]:
     by_shared_memory = 'fastrtps' in (environment.get('RMW_IMPLEMENTATION') or 'fastrtps')
     if not elsewhere or not by_shared_memory or environment.get('FASTDDS_BUILTIN_TRANSPORTS'):
         return []
+    processes = f'{elsewhere} process{"" if elsewhere == 1 else "es"}'
     return [
-        f'{elsewhere} {"process" if elsewhere == 1 else "processes"} of ROS domain '
-        f'{_domain(environment)} in this network have nothing in this {SHARED_MEMORY}. If they run '
-        f'in containers with --net=host, nothing passes between them and here: {REMEDY}'
+        f'ROS domain {_domain(environment)} has {processes} in this network with nothing in this '
+        f'{SHARED_MEMORY}. From and to a container with --net=host nothing passes then: {REMEDY}'
     ]
 
 
