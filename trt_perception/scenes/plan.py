@@ -56,6 +56,10 @@ class Plan:
         """The flank on the left (negative) or right (positive)."""
         return self.right if side > 0 else self.left
 
+    def either_flank(self, rng: np.random.Generator) -> Flank:
+        """One of the two, by lot."""
+        return self.right if rng.random() < 0.5 else self.left
+
     def lane_middles(self) -> list[tuple[float, float]]:
         """Middle of each lane and its direction, 1 away from the camera, -1 towards it."""
         middles = []

@@ -1,4 +1,4 @@
-"""Who is in the street: draws the things of a scene by its plan."""
+"""Who is in the street: vehicles, people and animals by the plan of a scene."""
 
 from __future__ import annotations
 
@@ -7,45 +7,19 @@ import math
 import numpy as np
 
 from trt_perception.scenes.animals import make_cat, make_dog
-from trt_perception.scenes.atmosphere import Lamp
+from trt_perception.scenes.cars import make_car
 from trt_perception.scenes.classes import semantic_id
 from trt_perception.scenes.figures import make_cyclist, make_pedestrian
-from trt_perception.scenes.furniture import Pole, TrafficLight, make_tree
+from trt_perception.scenes.lorries import make_lorry
 from trt_perception.scenes.motion import ALONG, Cross, Drive, Motion, Still, Stroll
 from trt_perception.scenes.plan import Flank, Plan
-from trt_perception.scenes.signs import make_sign
-from trt_perception.scenes.things import (
-    FigureThing,
-    LightThing,
-    PoleThing,
-    SignThing,
-    Thing,
-    TreeThing,
-    VehicleThing,
-)
+from trt_perception.scenes.roadside import signs, traffic_lights, trees_and_bins
+from trt_perception.scenes.things import FigureThing, Thing, VehicleThing
 from trt_perception.scenes.vehicle_drawing import Vehicle
-from trt_perception.scenes.vehicles import make_car, make_lorry
-
-STEEL = (105.0, 106.0, 104.0)
-
-
-def street_lamps(plan: Plan, rng: np.random.Generator) -> tuple[list[PoleThing], tuple[Lamp, ...]]:
-    """Lamp posts along the kerbs and the light that they give."""
-    posts, lamps = [], []
-    spacing = float(rng.uniform(16.0, 26.0))
-    height = float(rng.uniform(5.5, 7.5))
-    strength = float(rng.uniform(0.55, 0.95))
-    start = float(rng.uniform(4.0, 12.0))
-    for flank, shift in ((plan.left, 0.0), (plan.right, spacing / 2)):
-        for y in np.arange(start + shift, plan.end, spacing).tolist():
-            x = flank.side * (flank.kerb + 0.35)
-            posts.append(PoleThing(Pole(x, y, height, 0.08, (80.0, 84.0, 80.0), -flank.side * 1.5)))
-            lamps.append(Lamp(x - flank.side * 1.5, y, height, strength))
-    return posts, tuple(lamps)
 
 
 class Population:
-    """Draws the things of a scene one kind after the other."""
+    """Draws lots for the things of a scene, one kind after the other."""
 
     def __init__(
         self, plan: Plan, own_x: float, rain: bool, density: float, rng: np.random.Generator
@@ -59,11 +33,12 @@ class Population:
 
     def fill(self) -> list[Thing]:
         """Every thing but the street lamps."""
-        self._trees_and_bins()
+        self.things += trees_and_bins(self._plan, self._rng)
         if self._density > 0:
             self._parked()
             self._traffic()
-            self._signs_and_lights()
+            self.things += signs(self._plan, self._rng, self._count(1.9))
+            self.things += traffic_lights(self._plan, self._rng, self._density)
             self._walkers()
             self._animals()
             self._cyclists()
@@ -71,9 +46,6 @@ class Population:
 
     def _count(self, mean: float) -> int:
         return int(self._rng.poisson(mean * self._density))
-
-    def _side(self) -> Flank:
-        return self._plan.right if self._rng.random() < 0.5 else self._plan.left
 
     def _vehicle(self, lorry_share: float) -> tuple[int, Vehicle]:
         if self._rng.random() < lorry_share:
@@ -151,7 +123,7 @@ class Population:
     def _walkers(self) -> None:
         plan, rng = self._plan, self._rng
         for _ in range(self._count(3.6)):
-            flank = self._side()
+            flank = self._plan.either_flank(self._rng)
             self._add_walker(self._pavement_motion(flank, 0.9, 1.7, 34.0))
         if plan.walkers_cross and plan.crossing is not None:
             for _ in range(int(rng.integers(1, 5))):
@@ -196,7 +168,7 @@ class Population:
     def _cyclists(self) -> None:
         plan, rng = self._plan, self._rng
         for _ in range(self._count(2.2)):
-            flank = self._side()
+            flank = self._plan.either_flank(self._rng)
             direction = flank.side * plan.travel
             x = flank.side * (plan.lanes * plan.lane_width / 2 - 0.45 - float(rng.uniform(0, 0.3)))
             motion: Motion
@@ -259,7 +231,7 @@ class Population:
         """Along a pavement, or straight across the street as animals do."""
         plan, rng = self._plan, self._rng
         if rng.random() < 0.55:
-            return self._pavement_motion(self._side(), slow, fast, far)
+            return self._pavement_motion(self._plan.either_flank(self._rng), slow, fast, far)
         return Cross(
             -plan.left.kerb - 1.0,
             plan.right.kerb + 1.0,
@@ -268,67 +240,3 @@ class Population:
             float(rng.uniform(0.0, 4.0)),
             float(rng.uniform(0.0, 40.0)),
         )
-
-    def _signs_and_lights(self) -> None:
-        plan, rng = self._plan, self._rng
-        for _ in range(self._count(1.9)):
-            flank = self._side()
-            x = flank.side * (flank.kerb + float(rng.uniform(0.3, 0.7)))
-            y = float(rng.uniform(5.5, 27.0))
-            sign = make_sign(x, y, rng)
-            self.things.append(PoleThing(Pole(x, y, sign.middle + sign.radius * 0.7, 0.035, STEEL)))
-            self.things.append(SignThing(sign))
-        if rng.random() > 0.75 * min(self._density, 1.2):
-            return
-        y = (plan.crossing or float(rng.uniform(9.0, 24.0))) + float(rng.uniform(-1.0, 1.0)) + 2.4
-        period, start = float(rng.uniform(12, 24)), float(rng.uniform(0, 24))
-        border = (
-            (40.0, 38.0, 36.0),
-            (38.0, 36.0, 34.0),
-            (40.0, 190.0, 235.0),
-            (205.0, 205.0, 205.0),
-        )[int(rng.integers(4))]
-        for flank in (plan.left, plan.right):
-            if rng.random() < 0.15:
-                continue
-            back = flank.side * plan.travel < 0 and rng.random() < 0.4
-            width = float(rng.uniform(0.4, 0.5))
-            low = float(rng.uniform(2.3, 2.9))
-            x = flank.side * (flank.kerb + float(rng.uniform(0.3, 0.6)))
-            if plan.lanes == 4 and rng.random() < 0.6:
-                low = 4.6
-                arm = -flank.side * float(rng.uniform(2.0, 4.5))
-                self.things.append(PoleThing(_gantry(x, y, low + width * 1.3, arm)))
-                x += arm
-            else:
-                self.things.append(PoleThing(Pole(x, y, low + 0.3, 0.07, STEEL)))
-            yaw = float(rng.normal(0.0, 0.12))
-            self.things.append(
-                LightThing(TrafficLight(x, y, low, width, yaw, back, border, period, start))
-            )
-
-    def _trees_and_bins(self) -> None:
-        plan, rng = self._plan, self._rng
-        for flank in (plan.left, plan.right):
-            if flank.verge > 0 or rng.random() < 0.35:
-                spacing = float(rng.uniform(8.0, 18.0))
-                first = float(rng.uniform(6.0, 14.0))
-                for y in np.arange(first, min(plan.end, 60.0), spacing).tolist():
-                    if rng.random() < 0.8:
-                        x = flank.side * (flank.kerb + (0.5 * flank.verge or 0.8))
-                        self.things.append(TreeThing(make_tree(x, y, rng)))
-            if rng.random() < 0.3:
-                y0 = float(rng.uniform(4.0, 12.0))
-                for i in range(int(rng.integers(2, 7))):
-                    x = flank.side * (flank.kerb + 0.4)
-                    post = Pole(x, y0 + 1.6 * i, 0.95, 0.07, (70.0, 72.0, 74.0))
-                    self.things.append(PoleThing(post))
-            if rng.random() < 0.4:
-                x = flank.side * (flank.front - 0.35)
-                bin_paint = ((60.0, 90.0, 50.0), (60.0, 60.0, 62.0))[int(rng.integers(2))]
-                y = float(rng.uniform(4.0, 18.0))
-                self.things.append(PoleThing(Pole(x, y, 1.05, 0.28, bin_paint)))
-
-
-def _gantry(x: float, y: float, height: float, arm: float) -> Pole:
-    return Pole(x, y, height, 0.1, STEEL, arm)

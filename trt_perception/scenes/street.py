@@ -21,7 +21,8 @@ from trt_perception.scenes.canvas import SHIFT, Canvas, Sprite, finish_sprite, t
 from trt_perception.scenes.classes import STUFF_CLASSES
 from trt_perception.scenes.motion import Place
 from trt_perception.scenes.plan import make_camera, make_plan
-from trt_perception.scenes.population import Population, street_lamps
+from trt_perception.scenes.population import Population
+from trt_perception.scenes.roadside import street_lamps
 from trt_perception.scenes.things import Shadow, Thing
 from trt_perception.scenes.view import Extent, View
 from trt_perception.scenes.weather import Lens

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_perception.scenes.canvas import Canvas, to_corners
-from trt_perception.scenes.vehicles import BEAM, RUBBER, TAIL_LIT, Shape
+from trt_perception.scenes.vehicle_shape import BEAM, RUBBER, TAIL_LIT, Shape
 from trt_perception.scenes.view import Extent, View, extent_of
 
 Floats = NDArray[np.float64]
