@@ -13,7 +13,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from nodes.graph import stamp_of
+from nodes.graph import LATCHED, stamp_of
 from trt_perception.frames import Frame
 from trt_perception.preprocessing.colour import to_bgr
 from trt_perception.sources.bag_writer import BagWriter
@@ -317,3 +317,12 @@ def test_an_override_of_one_topic_is_none_of_the_next_one(graph):
         'image': ReliabilityPolicy.BEST_EFFORT,
         'camera_info': ReliabilityPolicy.RELIABLE,
     }
+
+
+def test_whoever_asks_for_more_than_is_offered_is_named(graph, camera):
+    node = camera()
+    one = graph.node.create_subscription(Image, '/cam/image', lambda _: None, LATCHED)
+    status = node.diagnostics(lambda s: '/probe gets nothing on /cam/image' in s.message)
+    assert 'Volatile publisher and transient local subscription' in status.message
+    assert node.output().count('/probe gets nothing on /cam/image') == 1
+    graph.node.destroy_subscription(one)

@@ -207,6 +207,18 @@ def test_results_of_stamp_zero_are_drawn_on_no_image(expecting, inputs, pictures
     assert (picture_of(pictures, stamp) != GREY).any()
 
 
+def test_a_stamp_of_another_clock_is_no_latency(expecting, node, inputs, pictures):
+    expecting('detections')
+    inputs.matched()
+    for stamp_ns in (1_000_000_000, None):
+        stamp_ns = inputs.publish(stamp_ns, image=bgr_image(GREY), detections=detections())
+        picture_of(pictures, stamp_ns)
+    stats = node.stats(lambda s: s.frames_out >= 2)
+    [since_stamp] = [stage for stage in stats.stages if stage.stage == 'since_stamp']
+    assert since_stamp.count == 1
+    assert since_stamp.p99_ms < 1e6
+
+
 def test_an_image_whose_results_were_dropped_gives_way_to_a_newer_one(node, inputs, pictures):
     inputs.publish(image=bgr_image(GREY))
     stamp = inputs.publish(image=bgr_image(GREY), detections=detections())

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from trt_perception.nodes.health import WARN
-from trt_perception.nodes.stamp_watch import StampWatch, is_latency
+from trt_perception.nodes.stamp_watch import StampWatch, age_s, is_latency
 
 NOW_NS = 1_700_000_000 * 10**9
 S = 10**9
@@ -123,3 +123,14 @@ def test_how_far_stamps_went_back_is_told(watch):
     watch.note(NOW_NS - 90 * S)
     [text] = watch.unsaid()
     assert 'went backwards, once, by 90.0 s' in text
+
+
+@pytest.mark.parametrize(('stamp_ns', 'now_ns'), [(0, 5), (5, 0), (0, 0)])
+def test_without_stamp_or_time_there_is_no_age(stamp_ns, now_ns):
+    assert math.isnan(age_s(stamp_ns, now_ns))
+    assert not is_latency(age_s(stamp_ns, now_ns))
+
+
+def test_an_age_is_in_seconds_and_negative_for_a_stamp_that_is_to_come():
+    assert age_s(10**9, 3 * 10**9) == 2.0
+    assert age_s(3 * 10**9, 10**9) == -2.0

@@ -27,6 +27,7 @@ from trt_perception.nodes.overlay_masks import color_chooser
 from trt_perception.nodes.overlay_parameters import OverlayParameters
 from trt_perception.nodes.overlay_picture import OverlayPainter
 from trt_perception.nodes.qos_overrides import overridable_publisher
+from trt_perception.nodes.stamp_watch import age_s, is_latency
 from trt_perception.palette import class_colors
 from trt_perception.pipeline.pairing import Group
 from trt_perception.pipeline.statistics import REPLACED, SINCE_STAMP
@@ -157,8 +158,8 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         watch.lap('publish')
         stages_ms = {'wait': waited_ms, **watch.laps_ms}
         stages_ms['total'] = sum(stages_ms.values())
-        self.newest_age_s = self._age_s(group.stamp_ns)
-        if not math.isnan(self.newest_age_s):
+        self.newest_age_s = age_s(group.stamp_ns, self.get_clock().now().nanoseconds)
+        if is_latency(self.newest_age_s):
             stages_ms[SINCE_STAMP] = self.newest_age_s * 1e3
         self.statistics.frame_out(stages_ms, group.stamp_ns)
         self.health.succeeded()
@@ -172,10 +173,6 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         cause = error.cause if isinstance(error, FrameError) else 'internal'
         self.statistics.frame_dropped(cause)
         self.health.failed(cause, f'picture left out: {type(error).__name__}: {error}')
-
-    def _age_s(self, stamp_ns: int) -> float:
-        now_ns = self.get_clock().now().nanoseconds
-        return (now_ns - stamp_ns) * 1e-9 if stamp_ns and now_ns else math.nan
 
     def _known_colors(self) -> dict[str, Color]:
         """RGB by class name, of the models that are to be found."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.image_wait import ImageWait
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.reports import Report
-from trt_perception.nodes.stamp_watch import is_latency
+from trt_perception.nodes.stamp_watch import age_s, is_latency
 from trt_perception.nodes.thresholds import Thresholds, worst
 from trt_perception.pipeline.adaptive import AnyPipeline
 from trt_perception.pipeline.perception import Perceived
@@ -165,10 +164,10 @@ class PerceptionLoop:
         stages_ms = {'wait': wait_ms, **perceived.stages_ms, **publish_ms}
         stages_ms['total'] = (time.perf_counter() - arrival.received_s) * 1e3
         stamp_ns = arrival.frame.stamp_ns
-        age_s = self._age_s(stamp_ns)
-        if is_latency(age_s):  # else it would hide the true ones for a long time
-            stages_ms[SINCE_STAMP] = age_s * 1e3
-        camera.served(stages_ms, stamp_ns, age_s)
+        result_age_s = self._age_s(stamp_ns)
+        if is_latency(result_age_s):  # else it would hide the true ones for a long time
+            stages_ms[SINCE_STAMP] = result_age_s * 1e3
+        camera.served(stages_ms, stamp_ns, result_age_s)
         self._pipeline.frame_done(stages_ms['total'])
 
     def _note_stamps(self, batch: Sequence[Taken], taken_s: float) -> None:
@@ -285,6 +284,4 @@ class PerceptionLoop:
         ]
 
     def _age_s(self, stamp_ns: int) -> float:
-        """Seconds since a stamp, by the node's clock; NaN where one of the two is not there."""
-        now_ns = self._node.get_clock().now().nanoseconds
-        return float((now_ns - stamp_ns) * 1e-9) if stamp_ns and now_ns else math.nan
+        return age_s(stamp_ns, self._node.get_clock().now().nanoseconds)

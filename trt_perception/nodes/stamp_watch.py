@@ -132,6 +132,11 @@ class StampWatch:
         return [oddity.in_words() for oddity in new]
 
 
+def age_s(stamp_ns: int, now_ns: int) -> float:
+    """Seconds since a stamp; NaN where there is none, or no time yet: both are 0 then."""
+    return (now_ns - stamp_ns) * 1e-9 if stamp_ns and now_ns else math.nan
+
+
 def is_latency(age_s: float) -> bool:
     """Whether a result's age can be the time it took; else its stamp is of another clock.
 
