@@ -129,6 +129,26 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
     assert [n for n in named if not any((place / n).exists() for place in places)] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """Of the headings, as GitHub makes them."""
+    titles = re.findall(r'^#+ (.+)$', page.read_text(), re.MULTILINE)
+    return {re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-') for title in titles}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    links = re.findall(r'\]\(([^):#]*)#([^)]+)\)', page.read_text())
+    places = [(page.parent / name if name else page, anchor) for name, anchor in links]
+    assert [anchor for place, anchor in places if anchor not in anchors(place)] == []
+
+
+def test_every_page_that_the_code_names_exists() -> None:
+    files = [*(ROOT / 'trt_perception').rglob('*.py'), *(ROOT / 'config').glob('*.*')]
+    named = {n for file in files for n in re.findall(r'docs/\w+\.md', file.read_text())}
+    assert 'docs/transport.md' in named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def commands_in(page: Path) -> Iterator[tuple[str, str]]:
     """Subcommand and rest of the lines that call `trt_perception` in code blocks."""
     text = re.sub(r' \\\n\s*', ' ', page.read_text())
