@@ -3,7 +3,7 @@
 Who writes to a port that is not there makes it. Another process that comes meanwhile waits until
 its size is set and its first word says that it is ready, without any limit, and with Python's lock
 held: not a line is logged any more. Where the maker is killed in between, all others that write
-there wait until somebody kills them too. `docs/transport.md` tells how that was seen.
+there wait until somebody kills them too. `docs/transport_measured.md` tells how that was seen.
 
 It can be told from outside. Those that wait look at the size and the first word again and again,
 so that they can be sent on: they take the port for broken then, and make it anew.

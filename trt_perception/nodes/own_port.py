@@ -5,7 +5,7 @@ killed. Others go on writing to the dead one until its lease is over. At first t
 that it left. Once they have noticed, each message makes the port's memory anew, finds nobody there
 and removes it, and the name of the lock by which makers of a port keep out of each other's way. A
 newcomer that makes the same port meanwhile can end up with memory of which only the name is gone:
-it waits there for ever, and nothing comes. `docs/transport.md` tells how that was seen.
+it waits there for ever, and nothing comes. `docs/transport_measured.md` tells how that was seen.
 
 So each process listens at a number of its own. Only data goes there: the ports at which processes
 meet stay where everybody expects them.

@@ -24,7 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
 from trt_perception.nodes.half_made_ports import HalfMadePorts
 from trt_perception.nodes.hidden_node import HiddenNode
-from trt_perception.nodes.lean_imports import lean_imports
+from trt_perception.nodes.lean_imports import lean_imports, with_room
 from trt_perception.nodes.memory import keep_freed_memory
 from trt_perception.nodes.own_port import own_port
 from trt_perception.nodes.start_note import StartNote
@@ -81,6 +81,7 @@ class Start:
         self._first.leave()
 
 
+@with_room
 def start(module: str, node: str) -> int:
     """Run the program of one node; returns the exit status of the process.
 
@@ -119,7 +120,7 @@ def _tell_released(names: Sequence[str]) -> None:
     for name in names:
         print(
             f'{name} of the shared memory was left half made by a process that was killed, and '
-            'who sent there would have waited for ever: taken away. See docs/transport.md',
+            'who sent there would have waited for ever: taken away. See docs/transport_measured.md',
             file=sys.stderr,
             flush=True,
         )
