@@ -29,7 +29,7 @@ if sys.argv[1] == 'otherwise':
     hidden_node.rclpy_implementation = type('Other', (), {'Node': staticmethod(refuse)})
 rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
 hidden = hidden_node.HiddenNode()
-print('rclpy.node' in sys.modules, flush=True)
+print(isinstance(hidden._leave.__self__, rclpy.node.Node), flush=True)
 sys.stdin.readline()
 node = rclpy.create_node('own')
 hidden.leave()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import rclpy
+# Now, not below: what is imported beside the middleware's threads takes more processor time.
+import rclpy.node
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.utilities import get_default_context
 
@@ -15,9 +16,8 @@ NAME = '_starting'
 class HiddenNode:
     """Joins the domain when it is made; rclpy must be ready.
 
-    What rclpy makes of a node costs more than joining does: its module and those of its messages
-    are imported first, and its topics and services are told to all others, and withdrawn soon
-    after. So the node is asked for beneath it, where that is as known; elsewhere it is rclpy's.
+    What rclpy makes of a node is told to all others, topic by topic, and withdrawn soon after. So
+    the node is asked for beneath it, where that is as known; elsewhere it is rclpy's.
     """
 
     def __init__(self) -> None:
