@@ -84,7 +84,9 @@ class GpuOwner(Closing):
         self._reset = reset
         self._host_lock = host_lock or HostLock()
         self._lost = ''
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        # No SimpleQueue: where a thread is held up within its `get`, a short timeout may turn
+        # negative there, and then it waits for ever.
+        self._tasks: queue.Queue[_Task | None] = queue.Queue()
         self._in_flight: deque[InFlight[Any]] = deque()
         self._lock = threading.Lock()
         self._closed = False
