@@ -16,7 +16,6 @@ from trt_perception.errors import (
     GpuMemoryError,
     InferenceError,
 )
-from trt_perception.gpu import owner as owner_module
 from trt_perception.gpu.in_flight import InFlight
 from trt_perception.gpu.memory import MemoryUse
 from trt_perception.gpu.sharing import acquire_owner, release_owner
@@ -183,16 +182,6 @@ class InStream:
 
     def free(self, gpu):
         del self.stream
-
-
-def test_looking_out_for_work_ends_however_late_the_thread_gets_to_it(driver, monkeypatch):
-    """A time that is over before anybody looks at it: as on a machine that is busy."""
-    monkeypatch.setattr(owner_module, '_POLL_S', 1e-7)
-    with stand_in_owner(driver) as owner:
-        owner.users = 2
-        work = InStream(owner)
-        assert [owner.submit(work).result(10) for _ in range(200)] == [*range(200)]
-        owner.call(work.free)
 
 
 @pytest.mark.parametrize('users', [1, 2])
