@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from vision_msgs.msg import (
@@ -217,6 +220,26 @@ def test_a_stamp_of_another_clock_is_no_latency(expecting, node, inputs, picture
     [since_stamp] = [stage for stage in stats.stages if stage.stage == 'since_stamp']
     assert since_stamp.count == 1
     assert since_stamp.p99_ms < 1e6
+
+
+def test_a_paused_simulator_makes_no_camera_silent(graph):
+    parameters = PLAIN | {'use_sim_time': True}
+    with graph.running('overlay_node', 'halted', parameters, {'image': '/halted/image'}) as node:
+        node.wait_state('active')
+        pictures = graph.collect(Image, node.topic('overlay'))
+        camera = Camera(graph, '/halted/image').matched()
+        clock = graph.node.create_publisher(Clock, '/clock', 1)
+        graph.wait_for(clock.get_subscription_count, 'a subscriber of /clock')
+        now = Clock()
+        now.clock.sec = 100
+        clock.publish(now)
+        words = re.compile(r'stands still at 100\.000 s for ([6-9]|\d\d) s')
+        paused = node.diagnostics(lambda s: words.search(s.message))
+        assert paused.level == b'\x01'
+        assert 'no image on' not in paused.message
+        graph.node.destroy_publisher(clock)
+        pictures.close()
+        camera.close()
 
 
 def test_an_image_whose_results_were_dropped_gives_way_to_a_newer_one(node, inputs, pictures):

@@ -13,7 +13,7 @@ from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from trt_perception.msg import KeyPoints2DArray
 from trt_perception.nodes.endpoints import SILENT_SUBSCRIPTION, UnheardPublishers
-from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
+from trt_perception.nodes.frame_subscription import QUIET_S, Arrival, FrameSubscription
 from trt_perception.nodes.health import Condition
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import LATCHED
@@ -118,9 +118,10 @@ class OverlayInputs:
             self._expect()
         self._offer(self._pairing.overdue(time.monotonic()))
 
-    def conditions(self) -> list[Condition]:
-        """What hinders images and results from arriving."""
-        images = self._images.conditions() if self._images else []
+    def conditions(self, *, images_expected: bool) -> list[Condition]:
+        """What hinders images and results from arriving; that none come only if one may."""
+        stale_after_s = QUIET_S if images_expected else 0.0
+        images = self._images.conditions(stale_after_s) if self._images else []
         return [*images, *self._unheard.conditions([*self._results, *self._labels])]
 
     def values(self) -> dict[str, str]:

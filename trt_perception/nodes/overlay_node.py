@@ -113,7 +113,8 @@ class OverlayNode(PerceptionNode[OverlayParameters]):
         if not self.enabled:
             return ()
         publishers = [self._publisher] if self._publisher else []
-        return [*self._inputs.conditions(), *self._unserved.conditions(publishers)]
+        of_inputs = self._inputs.conditions(images_expected=not self.clock_watch.halts_images)
+        return [*of_inputs, *self._unserved.conditions(publishers)]
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """What is paired."""
