@@ -106,6 +106,19 @@ def test_where_all_left_one_the_oldest_without_an_owner_is_taken(tmp_path):
     assert unused_offset(0, tmp_path) == owned
 
 
+def test_what_cannot_be_looked_at_is_taken_by_nobody(tmp_path):
+    """Such as the lock file of another user; here a link, which is not followed."""
+    first = unused_offset(0, tmp_path)
+    (tmp_path / f'fastrtps_port{7400 + first}_el').symlink_to(tmp_path / 'missing')
+    assert unused_offset(0, tmp_path) != first
+
+
+@pytest.mark.parametrize('domain', [233, 300])
+def test_a_domain_without_ports_is_left_to_the_middleware(named, domain):
+    with own_port(domain):
+        assert os.environ[VARIABLE] == named
+
+
 @pytest.mark.parametrize('domain', [0, 101, 215, 232])
 def test_every_domain_of_ros_has_one(tmp_path, domain):
     assert 7400 + 250 * domain + unused_offset(domain, tmp_path) < 2**16

@@ -66,10 +66,15 @@ def unused_offset(domain: int, folder: Path = SHARED_MEMORY) -> int:
     Nobody listens there, and nobody writes to a dead process that did: both leave a file. Where
     every port has one, it is the port that was left the longest ago. Processes that start at the
     same moment get different ones, by their numbers.
+
+    Raises:
+        ValueError: so high a domain has no ports.
     """
     first = _BASE + _DOMAIN_GAIN * domain
     offsets = [_UNICAST + _PARTICIPANT_GAIN * participant for participant in PARTICIPANTS]
     offsets = [offset for offset in offsets if first + offset <= _LARGEST]
+    if not offsets:
+        raise ValueError(f'no ports in domain {domain}')
     begin = os.getpid() % len(offsets)
     turned = offsets[begin:] + offsets[:begin]
     known = _known_ports(folder, {first + offset for offset in offsets})
@@ -77,16 +82,24 @@ def unused_offset(domain: int, folder: Path = SHARED_MEMORY) -> int:
 
 
 def _known_ports(folder: Path, ports: Set[int]) -> dict[int, float]:
-    """When those with memory or a lock file were made, infinite where somebody listens."""
+    """Those with memory or a lock file; what is told of them: see `_free_since_s`."""
     found: dict[int, float] = {}
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             match = _OF_A_PORT.fullmatch(entry.name)
             if match and (port := int(match[1])) in ports:
-                with contextlib.suppress(OSError):
-                    made_s = math.inf if is_held(entry.path) else entry.stat().st_mtime
-                    found[port] = max(made_s, found.get(port, 0.0))
+                found[port] = max(_free_since_s(entry), found.get(port, 0.0))
     return found
+
+
+def _free_since_s(file: os.DirEntry[str]) -> float:
+    """When a file was made; infinite where a process holds it, or nobody can tell."""
+    try:
+        return math.inf if is_held(file.path) else file.stat().st_mtime
+    except FileNotFoundError:  # taken away meanwhile
+        return 0.0
+    except OSError:  # such as of another user
+        return math.inf
 
 
 def is_held(path: str) -> bool:
