@@ -66,7 +66,7 @@ def start(graph, tmp_path):
 
 
 IMPATIENT = (
-    'from trt_perception.nodes import running; running._STUCK_S = 1.5; running._LOOK_S = 0.2'
+    'from trt_perception.nodes import running; running._STUCK_S = 3.0; running._LOOK_S = 0.2'
 )
 HOLD_UP = """
 import ctypes, threading
