@@ -91,6 +91,35 @@ def test_a_node_that_is_stuck_ends_and_prints_where(start):
     assert 'in hold_up' in output
 
 
+CONFIGURE_AGAIN = """
+import ctypes, threading
+
+def configure_again():
+    while self.state != 'active':
+        time.sleep(0.05)
+    time.sleep(2.5)  # longer than the time from one look at the state to the next
+    self.trigger_deactivate()
+    self.trigger_cleanup()
+    self.trigger_configure()
+    print('configured again', flush=True)
+
+if hasattr(self, 'before'):
+    ctypes.PyDLL(None).sleep(5)
+else:
+    self.before = True
+    threading.Thread(target=configure_again, daemon=True).start()
+"""
+
+
+def test_a_node_that_opens_something_for_long_is_not_taken_for_stuck(start):
+    """onnxruntime keeps Python's lock while it opens a network."""
+    indented = CONFIGURE_AGAIN.replace('\n', '\n        ')
+    process = start(making=f'{IMPATIENT}; running._LOOK_S = 2.0', configuring=indented)
+    read_until(process, 'configured again')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
 def test_a_node_that_works_is_not_taken_for_stuck(start):
     process = start(making=IMPATIENT)
     with pytest.raises(subprocess.TimeoutExpired):

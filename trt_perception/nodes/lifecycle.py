@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import math
 import threading
 import traceback
@@ -217,6 +218,8 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `deactivate`."""
+        # What `running` has set for an active node; what follows may keep Python's lock for long.
+        faulthandler.cancel_dump_traceback_later()
         return self._attempt('deactivate', self.deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
