@@ -9,16 +9,20 @@ import re
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
 
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from vision_msgs.msg import Detection2DArray
 
 from nodes.colour_networks import write_detect
 from nodes.graph import Camera, bgr_image
 from nodes.scenes import scene, three_boxes
+from trt_perception.msg import PipelineStats
 
 PICTURE = bgr_image(scene(320, 240, *three_boxes(320, 240)))
 
@@ -46,6 +50,26 @@ def test_nobody_is_said_with_a_remedy_and_status_1(graph):
     assert 'ROS_DOMAIN_ID' in done.stdout
 
 
+def test_reports_of_another_program_that_make_no_sense_are_shown_as_far_as_they_do(graph):
+    stranger = rclpy.create_node('stranger', context=graph.context)
+    stats = stranger.create_publisher(PipelineStats, '~/stats', 1)
+    diagnostics = stranger.create_publisher(DiagnosticArray, '/diagnostics', 1)
+    value = KeyValue(key='since the newest result', value='soon')
+    status = DiagnosticStatus(name='stranger: perception', values=[value])
+
+    def report() -> None:
+        stats.publish(PipelineStats(model='theirs', drop_causes=['odd', 'older'], drop_counts=[1]))
+        diagnostics.publish(DiagnosticArray(status=[status]))
+
+    try:
+        with repeated(report):
+            done = top(graph, '--once')
+    finally:
+        stranger.destroy_node()
+    assert done.returncode == 0, done.stderr
+    assert 'theirs' in rows_of(done)['/stranger']
+
+
 def test_nodes_and_cameras_are_shown_once_and_live(graph, tmp_path):
     parameters = {
         'model': str(write_detect(tmp_path)),
@@ -59,7 +83,7 @@ def test_nodes_and_cameras_are_shown_once_and_live(graph, tmp_path):
         for _ in range(3):
             camera.show(PICTURE, answers)
         node.stats(lambda stats: stats.frames_out >= 3)
-        with flowing(camera):
+        with repeated(lambda: camera.publish(PICTURE)):
             done = top(graph, '--once')
         assert done.returncode == 0, done.stderr
         rows = rows_of(done)
@@ -105,15 +129,15 @@ def long_ago(node) -> bool:
 
 
 @contextlib.contextmanager
-def flowing(camera):
-    """Images come, five a second."""
+def repeated(publish: Callable[[], object]):
+    """Something is published five times a second."""
     enough = threading.Event()
 
-    def publish() -> None:
+    def go_on() -> None:
         while not enough.wait(0.2):
-            camera.publish(PICTURE)
+            publish()
 
-    thread = threading.Thread(target=publish)
+    thread = threading.Thread(target=go_on)
     thread.start()
     try:
         yield

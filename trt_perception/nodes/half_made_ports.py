@@ -30,7 +30,8 @@ _READY, _BROKEN = 2, 3
 DDS brings. https://www.boost.org/doc/libs/1_73_0/doc/html/interprocess.html"""
 
 PATIENCE_S = 2.0
-"""Seconds in which a port gets ready: as long as Fast DDS waits for the lock of a maker."""
+"""Seconds after which a port that was first seen half made is released: as long as Fast DDS waits
+for the lock of a maker. One that was only held up so long finds its port without a name."""
 
 
 class HalfMadePorts:
@@ -44,27 +45,34 @@ class HalfMadePorts:
         self.young = 0
         self._folder = folder
         self._settled: set[tuple[str, int]] = set()
+        self._first_seen_s: dict[tuple[str, int], float] = {}
 
     def release(self) -> list[str]:
-        """Take away those whose maker has died, and send on who waits; returns their names.
+        """Take away those that do not get ready, and send on who waits; returns their names.
 
         What cannot be looked at or removed is left alone: nothing must fail for it.
         """
-        self.young = 0
+        now_s = time.monotonic()
         released = []
         there = self._entries()
         # A name with another file is looked at again.
         settled = self._settled & there
+        young = {}
         for name, node in there - settled:
             port = self._folder / name
-            with contextlib.suppress(OSError):
+            since_s = self._first_seen_s.get((name, node), now_s)
+            try:
                 if not _PORT.fullmatch(name) or _is_ready(port):
                     settled.add((name, node))
-                elif time.time() - port.lstat().st_mtime < PATIENCE_S:
-                    self.young += 1
+                elif now_s - since_s < PATIENCE_S:
+                    young[name, node] = since_s
                 elif _released(port):
                     released.append(name)
-        self._settled = settled
+            except PermissionError:  # another user's
+                settled.add((name, node))
+            except OSError:  # gone, no file, or another process is about to release it
+                pass
+        self._settled, self._first_seen_s, self.young = settled, young, len(young)
         return sorted(released)
 
     def wait_until_ready(self) -> list[str]:
@@ -104,7 +112,8 @@ def _released(port: Path) -> bool:
         word = _word(file)
         if word == _READY or port.lstat().st_ino != os.fstat(file).st_ino:
             return False
-        # The name goes first: who is sent on makes a port of that name at once.
+        # The name goes first: who is sent on makes a port of that name at once. A maker that goes
+        # on in this very moment, after all that time, ends at a port that nobody finds.
         port.unlink()
         if word is None:
             os.ftruncate(file, 1)

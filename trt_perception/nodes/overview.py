@@ -147,7 +147,7 @@ class Overview(Closing):
         if status is not None:
             state, message = _STATES.get(status.level, ''), status.message
         values = {value.key: value.value for value in status.values} if status else {}
-        since_result_s = float(values.get(SINCE_RESULT, 'nan').removesuffix(' s'))
+        since_result_s = _seconds(values.get(SINCE_RESULT, ''))
         if silent_s > SILENT_S:
             state = 'STALE'
             message = f'no report for {silent_s:.0f} s: the node has ended, or hangs'
@@ -167,11 +167,20 @@ def _node_of(status_name: str) -> str:
     return status_name.partition(': ')[0]
 
 
+def _seconds(text: str) -> float:
+    """NaN for what is no number of seconds: anybody may publish /diagnostics."""
+    try:
+        return float(text.removesuffix(' s'))
+    except ValueError:
+        return math.nan
+
+
 def _figures(stats: PipelineStats | None) -> dict[str, Any]:
     if stats is None:
         return {}
     stages = {stage.stage: stage for stage in stats.stages}
-    causes = dict(zip(stats.drop_causes, stats.drop_counts, strict=True))
+    # Another program may publish what is not as long as it should be.
+    causes = dict(zip(stats.drop_causes, stats.drop_counts, strict=False))
     whole = stages.get(SINCE_STAMP) or stages.get('total')
     return {
         'rate_hz': stats.rate_hz,

@@ -7,6 +7,7 @@ node joins the domain before anything else is imported, and goes when the real o
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import sys
@@ -34,6 +35,8 @@ _FOR_ONLOOKERS = ('overlay_node',)
 """Nobody acts on their pictures, which may be late, and go by no other way over a slow network."""
 
 _LOOK_S = 1.0
+_JOIN_S = 60.0
+"""Seconds until a process that does not come to join the domain is given up."""
 
 
 class Start:
@@ -74,7 +77,10 @@ class Start:
         _keep_ports_ready()
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
         with own_port(rclpy.get_default_context().get_domain_id(), patient=patient):
+            # A port that is left half made in this very moment holds up the whole process.
+            faulthandler.dump_traceback_later(_JOIN_S, exit=True)
             self._first = HiddenNode()
+            faulthandler.cancel_dump_traceback_later()
 
     def joined(self) -> None:
         """Take the hidden node away: the real one keeps the process in the graph now."""
@@ -119,8 +125,9 @@ def _keep_ports_ready() -> None:
 def _tell_released(names: Sequence[str]) -> None:
     for name in names:
         print(
-            f'{name} of the shared memory was left half made by a process that was killed, and '
-            'who sent there would have waited for ever: taken away. See docs/transport_measured.md',
+            f'{name} of the shared memory was left half made by a process that was killed or '
+            'stopped, and who sends there would wait for ever: taken away. See '
+            'docs/transport_measured.md',
             file=sys.stderr,
             flush=True,
         )

@@ -178,7 +178,8 @@ def apart(environment: Mapping[str, str], elsewhere: int) -> Sequence[str]:
     processes = f'{elsewhere} process{"" if elsewhere == 1 else "es"}'
     return [
         f'ROS domain {_domain(environment)} has {processes} in this network with nothing in this '
-        f'{SHARED_MEMORY}. From and to a container with --net=host nothing passes then: {REMEDY}'
+        f'{SHARED_MEMORY}: they use UDP alone, or are in a container. From and to one with '
+        f'--net=host nothing passes: {REMEDY}'
     ]
 
 
