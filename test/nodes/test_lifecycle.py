@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -14,6 +16,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from nodes.colour_networks import NAMES, write_detect, write_semantic
 from nodes.graph import LATCHED, Camera, bgr_image
+from nodes.middleware import fast_dds
 from nodes.scenes import found, scene, three_boxes
 
 ALL = scene(640, 480, *three_boxes(640, 480))
@@ -192,6 +195,37 @@ def test_a_signal_ends_the_node_well_in_every_state(graph, model, number):
             assert node.process.wait(20) == 0, f'{state}: {node.output()}'
             assert 'Traceback' not in node.output()
             assert 'rror' not in node.output()
+
+
+LEFT_BEHIND = """
+import os
+import sys
+import rclpy
+from trt_perception.nodes.camera_node import CameraNode
+rclpy.init(args=sys.argv)
+node = CameraNode()
+assert node.trigger_configure().name == 'SUCCESS'
+node.close()
+rclpy.try_shutdown()
+threads = (open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task'))
+print(sorted(name.strip() for name in threads if name.startswith('dds.')))
+"""
+
+
+@fast_dds
+def test_a_closed_node_has_left_the_domain(graph, tmp_path):
+    """A participant that is there at the exit waits for ever now and then for what it hears."""
+    done = subprocess.run(
+        [sys.executable, '-c', LEFT_BEHIND, '--ros-args', '-p', 'autostart:=false'],
+        env=graph.environment,
+        cwd=tmp_path,  # the checkout has a package without messages
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    # One thread serves all participants there ever were.
+    assert done.stdout == "['dds.shm.wdog']\n", done.stderr
 
 
 def test_a_signal_while_frames_stream_in_ends_the_node_well(graph, model):

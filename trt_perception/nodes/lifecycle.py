@@ -189,6 +189,9 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
             self.trigger_shutdown()
         self.machine.close(timeout_s=1.0)  # a driver that hangs must not keep us
         self.destroy_node()
+        # rclpy leaves it to the collector of rings, which passes over what is configured. A process
+        # that is still in the domain at its very end can wait there for ever.
+        self._state_machine.destroy_when_not_in_use()
 
     # The life cycle, as rclpy calls it
 
