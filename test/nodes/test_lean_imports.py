@@ -107,37 +107,3 @@ def test_the_generator_of_messages_stays_out_and_may_come_later():
         'assert "lark" in sys.modules\n'
     )
     subprocess.run([sys.executable, '-W', 'ignore', '-c', program], cwd='/', check=True)
-
-
-CALLS = """
-import resource, sys
-from trt_perception.nodes.lean_imports import with_room
-
-def deep(depth):
-    if depth:
-        return deep(depth - 1)
-    for _ in range(100):
-        leaf(1, 2, 3, 4, 5, 6, 7, 8)
-
-def leaf(a, b, c, d, e, f, g, h):
-    return a
-
-def run():
-    for depth in range(300):
-        deep(depth)
-
-run = with_room(run) if sys.argv[1] == 'room' else run
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-run()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-def test_calls_at_any_depth_find_room_for_their_frames():
-    faults = {
-        way: int(subprocess.check_output([sys.executable, '-c', CALLS, way], text=True))
-        for way in ('room', 'none')
-    }
-    assert faults['room'] < 100
-    # Python 3.10 keeps each frame by itself.
-    assert faults['none'] > 300 or sys.version_info < (3, 11)

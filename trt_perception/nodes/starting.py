@@ -24,12 +24,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
 from trt_perception.nodes.half_made_ports import HalfMadePorts
-from trt_perception.nodes.hidden_node import HiddenNode
-from trt_perception.nodes.lean_imports import lean_imports, with_room
+from trt_perception.nodes.lean_imports import lean_imports
 from trt_perception.nodes.memory import keep_freed_memory
 from trt_perception.nodes.own_port import own_port
 from trt_perception.nodes.start_note import StartNote
 from trt_perception.nodes.stop_signals import StopSignals
+
+_HIDDEN = '_starting'
+"""Names with an underscore in front are left out by `ros2 node list`."""
 
 _FOR_ONLOOKERS = ('overlay_node',)
 """Nobody acts on their pictures, which may be late, and go by no other way over a slow network."""
@@ -79,15 +81,20 @@ class Start:
         with own_port(rclpy.get_default_context().get_domain_id(), patient=patient):
             # A port that is left half made in this very moment holds up the whole process.
             faulthandler.dump_traceback_later(_JOIN_S, exit=True)
-            self._first = HiddenNode()
+            self._first = rclpy.create_node(
+                _HIDDEN,
+                # Not the name, namespace and parameters of the node that is to come.
+                use_global_arguments=False,
+                enable_rosout=False,
+                start_parameter_services=False,
+            )
             faulthandler.cancel_dump_traceback_later()
 
     def joined(self) -> None:
         """Take the hidden node away: the real one keeps the process in the graph now."""
-        self._first.leave()
+        self._first.destroy_node()
 
 
-@with_room
 def start(module: str, node: str) -> int:
     """Run the program of one node; returns the exit status of the process.
 
