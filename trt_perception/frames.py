@@ -62,7 +62,7 @@ class Frame:
             compressed: which of the two it is.
         """
         header = message.header
-        stamp_ns = int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+        stamp_ns = stamp_ns_of(header)
         if compressed:
             return cls(data, 0, 0, 0, COMPRESSED, False, stamp_ns, header.frame_id)
         return cls(
@@ -75,3 +75,8 @@ class Frame:
             stamp_ns,
             header.frame_id,
         )
+
+
+def stamp_ns_of(header: Any) -> int:
+    """The stamp of a message in nanoseconds; `header` has the fields of std_msgs/Header."""
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)

@@ -26,6 +26,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2DArray, LabelInfo, VisionInfo
 
 from trt_perception.errors import PerceptionError
+from trt_perception.frames import stamp_ns_of
 from trt_perception.model_store import PACKAGE
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.memory import keep_freed_memory
@@ -39,7 +40,6 @@ NODES = (CAMERA, DETECT, INSTANCE, SEMANTIC, OVERLAY)
 """The nodes of the demonstration, in the order of its table."""
 
 _LOOKING_ON = NODES[1:]
-_NS = 10**9
 _PICTURES = 10
 """Pictures that may wait, of 2.8 MB each; the middleware keeps the memory of as many."""
 
@@ -245,13 +245,13 @@ class DemoGraph:
         self.pictures += 1
         pixels = np.frombuffer(message.data, np.uint8)
         picture = pixels.reshape(message.height, message.width, 3)
-        self._pair('picture', _stamp_ns(message), picture)
+        self._pair('picture', stamp_ns_of(message.header), picture)
 
     def _on_detections(self, serialised: bytes) -> None:
         self._newest_s = time.monotonic()
         message = deserialize_message(serialised, Detection2DArray)
         found = [_found(detection) for detection in message.detections]
-        stamp_ns = _stamp_ns(message)
+        stamp_ns = stamp_ns_of(message.header)
         self._detected(Detected(stamp_ns, message.header.frame_id, found))
         self._pair('found', stamp_ns, found)
 
@@ -285,10 +285,6 @@ class DemoGraph:
 def programs() -> Path:
     """The folder of the installed executables."""
     return Path(get_package_prefix(PACKAGE)) / 'lib' / PACKAGE
-
-
-def _stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * _NS + int(message.header.stamp.nanosec)
 
 
 def _found(detection: Any) -> tuple[str, float, tuple[float, ...]]:

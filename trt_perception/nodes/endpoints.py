@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -18,6 +20,8 @@ try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # its place before Jazzy
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+End = TypeVar('End', Publisher, Subscription)
 
 SILENT_PUBLISHER = PublisherEventCallbacks(use_default_callbacks=False)
 SILENT_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
@@ -91,19 +95,29 @@ def kept_apart(node: Node, topic: str, publishers: Sequence[TopicEndpointInfo]) 
     )
 
 
-class UnheardPublishers:
-    """Looks for publishers of which a node hears nothing. For one thread."""
+class _OtherEnds(ABC, Generic[End]):
+    """Looks for those at the other end of a node's topics with whom nothing passes.
+
+    For one thread.
+    """
 
     def __init__(self, node: Node) -> None:
-        """Prepare; `node` is the one that subscribes."""
+        """Prepare; `node` is the one that publishes, or subscribes."""
         self._node = node
         self._log = Beginnings(lambda text: node.get_logger().warning(text))
 
-    def conditions(self, subscriptions: Sequence[Subscription]) -> list[Condition]:
-        """What is to be said of the publishers of these topics; logged when it begins."""
-        texts = [text for subscription in subscriptions for text in self._about(subscription)]
+    def conditions(self, ends: Sequence[End]) -> list[Condition]:
+        """What is to be said of the others, by the node's own ends; logged when it begins."""
+        texts = [text for end in ends for text in self._about(end)]
         self._log.note(texts)
         return [Condition(WARN, text) for text in texts]
+
+    @abstractmethod
+    def _about(self, end: End) -> list[str]: ...
+
+
+class UnheardPublishers(_OtherEnds[Subscription]):
+    """Looks for publishers of which a node hears nothing."""
 
     def _about(self, subscription: Subscription) -> list[str]:
         topic, kind = subscription.topic_name, type_name(subscription.msg_type)
@@ -119,19 +133,8 @@ class UnheardPublishers:
         return [text for text in found if not text.startswith(NAMELESS)]
 
 
-class UnservedSubscribers:
-    """Looks for subscribers that get nothing of what a node publishes. For one thread."""
-
-    def __init__(self, node: Node) -> None:
-        """Prepare; `node` is the one that publishes."""
-        self._node = node
-        self._log = Beginnings(lambda text: node.get_logger().warning(text))
-
-    def conditions(self, publishers: Sequence[Publisher]) -> list[Condition]:
-        """What is to be said of the subscribers of these publishers; logged when it begins."""
-        texts = [text for publisher in publishers for text in self._about(publisher)]
-        self._log.note(texts)
-        return [Condition(WARN, text) for text in texts]
+class UnservedSubscribers(_OtherEnds[Publisher]):
+    """Looks for subscribers that get nothing of what a node publishes."""
 
     def _about(self, publisher: Publisher) -> list[str]:
         topic = publisher.topic_name

@@ -11,18 +11,14 @@ so that they can be sent on: they take the port for broken then, and make it ane
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import re
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from trt_perception.nodes.port_files import MEMORY, opened, port_file
 from trt_perception.nodes.transport import SHARED_MEMORY
-
-_PORT = re.compile(r'(?:fastrtps|fastdds)_port\d+')
 
 _WORD = struct.Struct('=I')
 _READY, _BROKEN = 2, 3
@@ -62,7 +58,7 @@ class HalfMadePorts:
             port = self._folder / name
             since_s = self._first_seen_s.get((name, node), now_s)
             try:
-                if not _PORT.fullmatch(name) or _is_ready(port):
+                if not _is_memory(name) or _is_ready(port):
                     settled.add((name, node))
                 elif now_s - since_s < PATIENCE_S:
                     young[name, node] = since_s
@@ -93,8 +89,13 @@ class HalfMadePorts:
             return set()
 
 
+def _is_memory(name: str) -> bool:
+    file = port_file(name)
+    return file is not None and file.ending == MEMORY
+
+
 def _is_ready(port: Path) -> bool:
-    with _opened(port, os.O_RDONLY) as file:
+    with opened(port, os.O_RDONLY) as file:
         return _word(file) == _READY
 
 
@@ -106,7 +107,7 @@ def _word(file: int) -> int | None:
 
 def _released(port: Path) -> bool:
     """Whether this process took the port away; another one may be faster."""
-    with _opened(port, os.O_RDWR) as file:
+    with opened(port, os.O_RDWR) as file:
         # Two that look at the same time: the second one finds another file there, or none.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         word = _word(file)
@@ -120,12 +121,3 @@ def _released(port: Path) -> bool:
         else:
             os.pwrite(file, _WORD.pack(_BROKEN), 0)
         return True
-
-
-@contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        yield file
-    finally:
-        os.close(file)

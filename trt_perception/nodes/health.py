@@ -10,6 +10,8 @@ from dataclasses import dataclass
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
 """The levels of diagnostic_msgs/DiagnosticStatus."""
 
+IN_WORDS = {OK: 'OK', WARN: 'WARN', ERROR: 'ERROR', STALE: 'STALE'}
+
 
 @dataclass(frozen=True)
 class Condition:

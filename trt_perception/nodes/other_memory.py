@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from trt_perception.nodes.own_port import data_ports, is_held
+from trt_perception.nodes.own_port import data_ports
+from trt_perception.nodes.port_files import LISTENER, is_held, port_file
 from trt_perception.nodes.transport import SHARED_MEMORY
 
 SOCKETS = Path('/proc/net/udp')
@@ -27,7 +27,6 @@ REMEDY = (
 _HOST = slice(0, 4)
 """Of a GUID: who made the middleware, and two bytes of the machine's addresses."""
 _FAST_DDS = b'\x01\x0f'
-_LOCK = re.compile(r'(?:fastrtps|fastdds)_port(\d+)_el')
 
 
 def processes_elsewhere(domain: int, folder: Path = SHARED_MEMORY, sockets: Path = SOCKETS) -> int:
@@ -61,8 +60,9 @@ def _held(folder: Path) -> set[int]:
     found = set()
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if match := _LOCK.fullmatch(entry.name):
+            file = port_file(entry.name)
+            if file and file.ending == LISTENER:
                 with contextlib.suppress(OSError):
                     if is_held(entry.path):
-                        found.add(int(match[1]))
+                        found.add(file.number)
     return found

@@ -11,6 +11,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
+from trt_perception.frames import stamp_ns_of
 from trt_perception.msg import KeyPoints2DArray
 from trt_perception.nodes.endpoints import SILENT_SUBSCRIPTION, UnheardPublishers
 from trt_perception.nodes.frame_subscription import QUIET_S, Arrival, FrameSubscription
@@ -186,8 +187,7 @@ class OverlayInputs:
     def _taker(self, name: str) -> Callable[[Any], None]:
         def take(message: Any) -> None:
             if name in self._expected and self._node.enabled:
-                stamp = message.header.stamp
-                stamp_ns = stamp.sec * 10**9 + stamp.nanosec
+                stamp_ns = stamp_ns_of(message.header)
                 if stamp_ns != _UNSTAMPED:
                     self._pair(name, stamp_ns, message)
 

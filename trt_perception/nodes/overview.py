@@ -17,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from trt_perception.closing import Closing
 from trt_perception.monitoring.node_state import NodeState
 from trt_perception.msg import PipelineStats
+from trt_perception.nodes.health import IN_WORDS, STALE
 from trt_perception.nodes.report_times import REPORT_PERIOD_S
 from trt_perception.nodes.reports import SINCE_RESULT
 from trt_perception.pipeline.statistics import PAUSED, SINCE_STAMP
@@ -24,12 +25,6 @@ from trt_perception.pipeline.statistics import PAUSED, SINCE_STAMP
 SILENT_S = 3 * REPORT_PERIOD_S
 """Seconds without a report after which a node is taken for gone."""
 
-_STATES = {
-    DiagnosticStatus.OK: 'OK',
-    DiagnosticStatus.WARN: 'WARN',
-    DiagnosticStatus.ERROR: 'ERROR',
-    DiagnosticStatus.STALE: 'STALE',
-}
 _STATS = 'trt_perception/msg/PipelineStats'
 _SETTLED_S = 2.5 * REPORT_PERIOD_S
 """Seconds after the last node that was found in which another one may yet be."""
@@ -145,11 +140,11 @@ class Overview(Closing):
         silent_s = time.monotonic() - heard.heard_s
         state, message = '', ''
         if status is not None:
-            state, message = _STATES.get(status.level, ''), status.message
+            state, message = IN_WORDS.get(ord(status.level), ''), status.message
         values = {value.key: value.value for value in status.values} if status else {}
         since_result_s = _seconds(values.get(SINCE_RESULT, ''))
         if silent_s > SILENT_S:
-            state = 'STALE'
+            state = IN_WORDS[STALE]
             message = f'no report for {silent_s:.0f} s: the node has ended, or hangs'
             since_result_s += silent_s
         return NodeState(

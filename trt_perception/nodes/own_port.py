@@ -14,24 +14,22 @@ meet stay where everybody expects them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Set
 from pathlib import Path
 
+from trt_perception.nodes.port_files import FIRST_PORT, is_held, port_file
 from trt_perception.nodes.transport import PROFILE, PROFILE_VARIABLES, SHARED_MEMORY
 
-# Section 9.6.2.3 of https://www.omg.org/spec/DDSI-RTPS/2.3/PDF: PB, DG, PG and d3.
-_BASE, _DOMAIN_GAIN, _PARTICIPANT_GAIN, _UNICAST = 7400, 250, 2, 11
+# Section 9.6.2.3 of https://www.omg.org/spec/DDSI-RTPS/2.3/PDF: DG, PG and d3.
+_DOMAIN_GAIN, _PARTICIPANT_GAIN, _UNICAST = 250, 2, 11
 _LARGEST = 65535
 
 PARTICIPANTS = range(30, 120)
 """Whose ports are taken: below lie those of processes that do not choose, above the next domain."""
 
-_OF_A_PORT = re.compile(r'(?:fastrtps|fastdds)_port(\d+)(?:_el|_sl)?')
 _PARTICIPANT = '<rtps>'
 _WITHOUT_WAITING = '<non_blocking_send>true</non_blocking_send>'
 
@@ -56,7 +54,7 @@ def own_port(domain: int, folder: Path = SHARED_MEMORY, *, patient: bool = False
 
 def data_ports(domain: int) -> set[int]:
     """Where processes of a domain may listen for data, whether they chose a port or not."""
-    first = _BASE + _DOMAIN_GAIN * domain + _UNICAST
+    first = FIRST_PORT + _DOMAIN_GAIN * domain + _UNICAST
     return {first + _PARTICIPANT_GAIN * participant for participant in range(PARTICIPANTS.stop)}
 
 
@@ -70,7 +68,7 @@ def unused_offset(domain: int, folder: Path = SHARED_MEMORY) -> int:
     Raises:
         ValueError: so high a domain has no ports.
     """
-    first = _BASE + _DOMAIN_GAIN * domain
+    first = FIRST_PORT + _DOMAIN_GAIN * domain
     offsets = [_UNICAST + _PARTICIPANT_GAIN * participant for participant in PARTICIPANTS]
     offsets = [offset for offset in offsets if first + offset <= _LARGEST]
     if not offsets:
@@ -86,9 +84,9 @@ def _known_ports(folder: Path, ports: Set[int]) -> dict[int, float]:
     found: dict[int, float] = {}
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            match = _OF_A_PORT.fullmatch(entry.name)
-            if match and (port := int(match[1])) in ports:
-                found[port] = max(_free_since_s(entry), found.get(port, 0.0))
+            file = port_file(entry.name)
+            if file and file.number in ports:
+                found[file.number] = max(_free_since_s(entry), found.get(file.number, 0.0))
     return found
 
 
@@ -100,18 +98,6 @@ def _free_since_s(file: os.DirEntry[str]) -> float:
         return 0.0
     except OSError:  # such as of another user
         return math.inf
-
-
-def is_held(path: str) -> bool:
-    """Whether a process holds the lock on a file; a port's memory is never locked."""
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False
 
 
 def _name_profile(

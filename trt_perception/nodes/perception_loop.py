@@ -14,7 +14,7 @@ from trt_perception.nodes.batch_size import NetworkBound, batch_size
 from trt_perception.nodes.camera_input import CameraInput
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.frame_worker import FrameWorker, Taken
-from trt_perception.nodes.health import ERROR, OK, WARN, Condition
+from trt_perception.nodes.health import ERROR, IN_WORDS, WARN, Condition
 from trt_perception.nodes.health import STALE as SILENT
 from trt_perception.nodes.image_conversion import readable
 from trt_perception.nodes.image_wait import ImageWait
@@ -29,8 +29,6 @@ from trt_perception.pipeline.tracked import TrackedCameras
 from trt_perception.pipeline.waiting_frames import WaitingFrames
 
 _Usable = tuple[CameraInput, Arrival, Frame]
-
-_IN_WORDS = {OK: 'OK', WARN: 'WARN', ERROR: 'ERROR', SILENT: 'STALE'}
 
 
 class PerceptionLoop:
@@ -258,7 +256,7 @@ class PerceptionLoop:
             return []
         # One silent camera is a warning: the node serves the others.
         all_silent = list(unwell.values()) == [SILENT] * len(self.cameras)
-        each = ', '.join(f'{name} is {_IN_WORDS[level]}' for name, level in unwell.items())
+        each = ', '.join(f'{name} is {IN_WORDS[level]}' for name, level in unwell.items())
         text = f'{each}: the status of each camera says why'
         return [Condition(SILENT if all_silent else WARN, text)]
 

@@ -11,17 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from trt_perception.nodes.port_files import FIRST_PORT, LISTENER, port_file
 from trt_perception.nodes.transport import SHARED_MEMORY
 
-_FIRST_PORT = 7400
-"""Below lie ports that only tell of the graph."""
-
-_LOCK = re.compile(r'((?:fastrtps|fastdds)_port(\d+))_el')
 _LOOK_S = 1.0
 _PATIENT_LOOKS = 5
 """A port that is made anew in order is there again after two or three."""
@@ -38,9 +34,11 @@ class PortWatch:
             for link in Path('/proc/self/fd').iterdir():
                 with contextlib.suppress(OSError):
                     lock = link.readlink()
-                    match = _LOCK.fullmatch(lock.name)
-                    if match and lock.parent == folder and int(match[2]) >= _FIRST_PORT:
-                        self._names.add(folder / match[1])
+                    file = port_file(lock.name)
+                    if lock.parent != folder or not file or file.ending != LISTENER:
+                        continue
+                    if file.number >= FIRST_PORT:
+                        self._names.add(folder / file.port)
 
     def lost(self) -> list[str]:
         """Names of ports that do not lead here at the moment."""

@@ -107,16 +107,13 @@ class StampWatch:
         elif stamp_ns == self._before_ns:
             self._oddities['repeated'].seen(now_s)
         self._before_ns = stamp_ns
-        if now_ns:
-            self.age_s = (now_ns - stamp_ns) * 1e-9
-            self._note_age(SIMULATED_FUTURE_S if simulated else FUTURE_S, now_s)
-        return self.age_s
-
-    def _note_age(self, ahead_s: float, now_s: float) -> None:
-        if self.age_s < -ahead_s:
+        self.age_s = age_s(stamp_ns, now_ns or 0)
+        # Neither holds for an age that is not known.
+        if self.age_s < -(SIMULATED_FUTURE_S if simulated else FUTURE_S):
             self._oddities['future'].seen(now_s, -self.age_s)
         elif self.age_s > OTHER_CLOCK_S:
             self._oddities['other_clock'].seen(now_s, self.age_s)
+        return self.age_s
 
     def conditions(self) -> list[Condition]:
         """What was odd lately."""
