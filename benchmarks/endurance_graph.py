@@ -60,12 +60,14 @@ class Graph:
     Attributes:
         samples: by the name of the node and the number of its start.
         crashes: processes that ended and were not killed by `kill`.
+        loads: of the machine, the load average of one minute, at each look: time and value.
         abandoned_mb: shared memory without an owner, at each look.
     """
 
     def __init__(self, logs: Path, arguments: argparse.Namespace, every_s: float) -> None:
         self.samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
         self.crashes: list[Crash] = []
+        self.loads: list[tuple[float, float]] = []
         self.abandoned_mb: list[float] = []
         self._logs = logs
         self._every_s = every_s
@@ -167,6 +169,7 @@ class Graph:
 
     def _look(self, now: float) -> None:
         self.abandoned_mb.append(abandoned_bytes() / 1e6)
+        self.loads.append((now, os.getloadavg()[0]))
         for name, process in self._started.items():
             if now - self._since_s[name] < _SETTLE_S:
                 continue

@@ -86,12 +86,14 @@ class Probe:
     Attributes:
         clock: None while the nodes have the system's time.
         heap_mb: by node: when it told in /diagnostics what its heap holds, and how much.
+        waiting: when overlay_node told how many images wait for results, and how many.
     """
 
     def __init__(self) -> None:
         rclpy.init()
         self.clock: SimulatedClock | None = None
         self.heap_mb: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self.waiting: list[tuple[float, float]] = []
         self._node = rclpy.create_node('endurance')
         self._arrivals = {name: array('d') for name in STREAMS}
         self._fresh: dict[str, float] = {}
@@ -184,10 +186,13 @@ class Probe:
     def _heard(self, message: DiagnosticArray) -> None:
         for status in message.status:
             name = status.name.partition(':')[0].rpartition('/')[2]
+            now = time.monotonic()
             for value in status.values:
                 if value.key == 'heap in use':
                     mib = float(value.value.removesuffix(' MiB'))
-                    self.heap_mb[name].append((time.monotonic(), mib * 2**20 / 1e6))
+                    self.heap_mb[name].append((now, mib * 2**20 / 1e6))
+                elif value.key == 'images that wait':
+                    self.waiting.append((now, float(value.value)))
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
