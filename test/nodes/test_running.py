@@ -66,7 +66,8 @@ def start(graph, tmp_path):
 
 
 IMPATIENT = (
-    'from trt_perception.nodes import running; running._STUCK_S = 3.0; running._LOOK_S = 0.2'
+    'from trt_perception.nodes import stuck_watch; '
+    'stuck_watch._ACTIVE_S = 3.0; stuck_watch._LOOK_S = 0.2'
 )
 HOLD_UP = """
 import ctypes, threading
@@ -114,7 +115,7 @@ else:
 def test_a_node_that_opens_something_for_long_is_not_taken_for_stuck(start):
     """onnxruntime keeps Python's lock while it opens a network."""
     indented = CONFIGURE_AGAIN.replace('\n', '\n        ')
-    process = start(making=f'{IMPATIENT}; running._LOOK_S = 2.0', configuring=indented)
+    process = start(making=f'{IMPATIENT}; stuck_watch._LOOK_S = 2.0', configuring=indented)
     read_until(process, 'configured again')
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0

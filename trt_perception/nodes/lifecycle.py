@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import math
 import threading
 import traceback
@@ -16,6 +15,7 @@ from std_srvs.srv import SetBool
 
 from trt_perception.errors import BuildCancelledError, PerceptionError
 from trt_perception.monitoring.machine_watch import MachineWatch
+from trt_perception.nodes import stuck_watch
 from trt_perception.nodes.clock_watch import ClockWatch
 from trt_perception.nodes.collector import collect_new
 from trt_perception.nodes.common_parameters import Parameters
@@ -221,8 +221,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `deactivate`."""
-        # What `running` has set for an active node; what follows may keep Python's lock for long.
-        faulthandler.cancel_dump_traceback_later()
+        stuck_watch.let_be()
         return self._attempt('deactivate', self.deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -231,6 +230,7 @@ class PerceptionNode(LifecycleNode, Generic[Parameters]):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run what is left of `deactivate` and `cleanup`."""
+        stuck_watch.let_be()
         if state.label == 'active':
             self._attempt('deactivate', self.deactivate)
         if state.label in ('active', 'inactive'):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import signal
 import sys
@@ -10,11 +9,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
+from trt_perception.nodes import stuck_watch
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.port_watch import PortWatch
 from trt_perception.nodes.starting import Start, could_not_start
@@ -24,12 +25,6 @@ _ONE_CTRL_C_S = 1.0
 
 _SWITCH_S = 0.0005
 """Seconds for which one Python thread may keep others waiting; Python's own 5 ms are a frame's."""
-
-_STUCK_S = 30.0
-"""Seconds in which an active node does nothing at all until it is taken for stuck. Nothing that it
-does while active holds Python's lock for longer than some milliseconds."""
-
-_LOOK_S = 5.0
 
 _PATIENCE_S = 4.0
 """Seconds for a callback that still runs; a launch file sends SIGTERM after 5."""
@@ -62,7 +57,7 @@ def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None
     begun.joined()
     spinning = _Spinning(node)
     hearing = _Hearing(node)
-    threading.Thread(target=_end_when_stuck, args=[node], name='stuck watch', daemon=True).start()
+    _end_when_stuck(node)
     begun.signals.wait()
     threading.Thread(target=_end_when_asked_again, args=[begun], daemon=True).start()
     node.stopping.set()
@@ -91,19 +86,9 @@ def _end_when_asked_again(begun: Start) -> None:
 
 
 def _end_when_stuck(node: PerceptionNode[Any]) -> None:
-    """Have the process ended from outside of Python, unless this goes on.
-
-    The middleware can wait for ever with Python's lock held (`half_made_ports`): no thread of
-    Python runs then, not even one that looks after the others. What each thread was at is printed.
-    A node that is not active may open a library or an engine for longer, and is let be.
-    """
-    while not node.stopping.is_set():
-        if node.state == 'active':
-            faulthandler.dump_traceback_later(_STUCK_S, exit=True)
-        else:
-            faulthandler.cancel_dump_traceback_later()
-        node.stopping.wait(_LOOK_S)
-    faulthandler.cancel_dump_traceback_later()
+    """Begin to watch a node, as long as it lives."""
+    watch = partial(stuck_watch.while_active, lambda: node.state == 'active', node.stopping)
+    threading.Thread(target=watch, name='stuck watch', daemon=True).start()
 
 
 class _Hearing:

@@ -7,7 +7,6 @@ node joins the domain before anything else is imported, and goes when the real o
 
 from __future__ import annotations
 
-import faulthandler
 import importlib
 import os
 import sys
@@ -22,6 +21,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from trt_perception.nodes import stuck_watch
 from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
 from trt_perception.nodes.half_made_ports import HalfMadePorts
 from trt_perception.nodes.lean_imports import lean_imports
@@ -37,8 +37,6 @@ _FOR_ONLOOKERS = ('overlay_node',)
 """Nobody acts on their pictures, which may be late, and go by no other way over a slow network."""
 
 _LOOK_S = 1.0
-_JOIN_S = 60.0
-"""Seconds until a process that does not come to join the domain is given up."""
 
 
 class Start:
@@ -78,9 +76,9 @@ class Start:
         self.note.leave()
         _keep_ports_ready()
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
-        with own_port(rclpy.get_default_context().get_domain_id(), patient=patient):
-            # A port that is left half made in this very moment holds up the whole process.
-            faulthandler.dump_traceback_later(_JOIN_S, exit=True)
+        domain = rclpy.get_default_context().get_domain_id()
+        # A port that is left half made in this very moment holds up the whole process.
+        with own_port(domain, patient=patient), stuck_watch.while_joining():
             self._first = rclpy.create_node(
                 _HIDDEN,
                 # Not the name, namespace and parameters of the node that is to come.
@@ -88,7 +86,6 @@ class Start:
                 enable_rosout=False,
                 start_parameter_services=False,
             )
-            faulthandler.cancel_dump_traceback_later()
 
     def joined(self) -> None:
         """Take the hidden node away: the real one keeps the process in the graph now."""
