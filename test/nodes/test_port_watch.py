@@ -15,6 +15,7 @@ from ament_index_python.packages import get_package_prefix
 
 from nodes.middleware import fast_dds
 from nodes.ports import ports_of, wait_until
+from trt_perception.nodes import port_watch
 from trt_perception.nodes.port_watch import PortWatch
 from trt_perception.nodes.transport import SHARED_MEMORY
 
@@ -70,6 +71,27 @@ def test_a_port_that_is_lost_from_the_begin_is_found(tmp_path):
     port = Port(tmp_path, 7541)
     port.file.unlink()
     assert PortWatch(tmp_path).lost() == ['fastrtps_port7541']
+
+
+def test_a_port_that_comes_back_after_the_last_look_is_told_all_the_same(tmp_path, monkeypatch):
+    """Nobody looks any more after that, so that it would never be told again."""
+    monkeypatch.setattr(port_watch, '_LOOK_S', 0.01)
+    port = Port(tmp_path, 7541)
+    looks = []
+
+    class BackInTime(PortWatch):
+        def lost(self) -> list[str]:
+            found = super().lost()
+            looks.append(found)
+            if len(looks) == port_watch._PATIENT_LOOKS:
+                port.make()
+            return found
+
+    watch = BackInTime(tmp_path)
+    port.file.unlink()
+    told = []
+    watch.call_when_lost(told.append)
+    assert told == ['fastrtps_port7541']
 
 
 def test_ports_that_tell_of_the_graph_are_not_watched(tmp_path):

@@ -49,11 +49,13 @@ class PortWatch:
 
         Does not return before, unless there is nothing to watch. `tell` may take its time.
         """
+        lost: list[str] = []
         lost_looks = 0
         while self._names and lost_looks < _PATIENT_LOOKS:
             time.sleep(_LOOK_S)
-            lost_looks = lost_looks + 1 if self.lost() else 0
-        for name in self.lost()[:1]:
+            lost = self.lost()
+            lost_looks = lost_looks + 1 if lost else 0
+        for name in lost[:1]:
             tell(name)
 
     def _leads_here(self, name: Path) -> bool:
