@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
+import subprocess
 import sys
 
 import pytest
 
 from trt_perception.cli.doctor import transport_json, transport_report
-from trt_perception.errors import MissingDependencyError
+from trt_perception.errors import MissingDependencyError, PerceptionError
 from trt_perception.nodes import transport_measurement
 from trt_perception.nodes.transport import CHOICES, Transport
 from trt_perception.nodes.transport_measurement import (
@@ -149,6 +151,30 @@ def test_without_ros_2_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(transport_measurement.sys, 'executable', str(python))
     with pytest.raises(MissingDependencyError, match='source its setup'):
         measure_transport(sizes=((16, 12),), frames=10)
+
+
+def test_an_end_that_does_not_finish_takes_the_other_one_with_it(monkeypatch):
+    monkeypatch.setattr(transport_measurement, '_LIMIT_S', 0.2)
+    hanging, other = (started('import time; time.sleep(60)') for _ in range(2))
+    with pytest.raises(PerceptionError, match='has not finished'):
+        transport_measurement._answer(hanging, [other])
+    assert (hanging.poll(), other.poll()) == (-signal.SIGKILL, -signal.SIGKILL)
+
+
+def test_an_end_whose_last_line_is_no_answer_is_told():
+    with pytest.raises(PerceptionError, match='image path failed: of the middleware'):
+        transport_measurement._answer(
+            started('import sys; print("a word"); print("of the middleware", file=sys.stderr)'), []
+        )
+
+
+def started(program: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, '-c', program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_images_that_never_came_have_no_latency():

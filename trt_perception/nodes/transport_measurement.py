@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trt_perception.errors import MissingDependencyError, PerceptionError
 from trt_perception.nodes.other_memory import REMEDY, processes_elsewhere
@@ -272,18 +273,15 @@ def _started(
     )
 
 
-def _answer(
-    process: subprocess.Popen[str], others: Sequence[subprocess.Popen[str]]
-) -> dict[str, dict[str, int]]:
+def _answer(process: subprocess.Popen[str], others: Sequence[subprocess.Popen[str]]) -> Any:
     """What a process printed; the `others` end with it where it fails."""
     try:
         output, errors = process.communicate(timeout=_LIMIT_S)
-        answer: dict[str, dict[str, int]] = json.loads(output.strip().splitlines()[-1])
-        return answer
+        return json.loads(output.strip().splitlines()[-1])
     except subprocess.TimeoutExpired as error:
         text = f'an end of the image path has not finished after {_LIMIT_S:.0f} s'
         raise PerceptionError(text) from error
-    except IndexError as error:
+    except (IndexError, ValueError) as error:  # nothing was printed, or no JSON
         last = (errors.strip().splitlines() or ['it said nothing'])[-1]
         if 'ModuleNotFoundError' in last:
             raise MissingDependencyError(
@@ -292,7 +290,7 @@ def _answer(
             ) from error
         raise PerceptionError(f'an end of the image path failed: {last}') from error
     finally:
-        for one in (process, *(others if process.returncode else ())):
+        for one in (process, *(others if process.returncode != 0 else ())):
             if one.poll() is None:
                 one.kill()
                 one.communicate()
