@@ -1,4 +1,4 @@
-"""What detection and segmentation have in common: a model that looks at cameras' frames."""
+"""What all nodes with a network have in common: a model that looks at cameras' frames."""
 
 from __future__ import annotations
 
@@ -133,7 +133,10 @@ class InferenceNode(PerceptionNode[Parameters]):
     def deactivate(self) -> None:
         """Let the worker end, take no more frames, and forget the objects that were followed."""
         if self.loop is not None and not self.loop.stop():
-            raise InferenceError('the network still works on a frame after 10 s')
+            raise InferenceError(
+                'the network still works on a frame after 10 s. Deactivate the node again once it '
+                'has answered; where it never does, end the process'
+            )
         self.tracked.reset()
 
     def cleanup(self) -> None:

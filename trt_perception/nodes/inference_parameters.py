@@ -13,7 +13,7 @@ from trt_perception.tracking.settings import TrackerSettings
 
 
 class InferenceParameters(InputParameters, frozen=True, kw_only=True):
-    """What detection and segmentation have in common."""
+    """What all nodes with a network have in common."""
 
     model: Annotated[
         str,
