@@ -157,6 +157,17 @@ def test_a_failed_autostart_leaves_a_node_that_can_be_mended(graph, model, model
         assert node.diagnostics(lambda s: s.message.startswith('nobody publishes')).level == b'\x01'
 
 
+def test_what_contradicts_itself_leaves_the_parameters_of_others_alone(graph, model):
+    parameters = {
+        'model': model, 'autostart': False, 'cameras': ['left'], 'camera_topics': ['a', 'b'],
+    }  # fmt: skip
+    with graph.running('detect_node', 'contradicts', parameters) as node:
+        refused = node.set('max_age', 0.5)
+        assert not refused.successful
+        assert 'camera_topics has 2 entries and cameras 1' in refused.reason
+        assert node.set('use_sim_time', True).successful
+
+
 def test_a_parameter_that_is_misspelt_is_named(graph, model):
     parameters = {'model': model, 'score_treshold': 0.3, 'another_thing': 1}
     with graph.running('detect_node', 'misspelt', parameters) as node:

@@ -127,6 +127,8 @@ class DeclaredParameters(Generic[Parameters]):
 
     def _on_set(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         ours = [parameter for parameter in parameters if parameter.name in self._rows]
+        if not ours:  # such as use_sim_time, which no contradiction among ours may hold up
+            return SetParametersResult(successful=True)
         try:
             values = {parameter.name: self._convert(parameter) for parameter in ours}
             candidate = msgspec.structs.replace(self.current, **values)
@@ -137,8 +139,7 @@ class DeclaredParameters(Generic[Parameters]):
         for name in values:
             self._faults.pop(name, None)
             self._filled.discard(name)
-        if values:
-            self._changed(candidate)
+        self._changed(candidate)
         return SetParametersResult(successful=True)
 
     def _convert(self, parameter: Parameter) -> Any:
