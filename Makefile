@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # PYTHON  the Python to make the environment with; by default a python3 that fits
-# ARGS    more arguments for the program that a target runs
+# ARGS    more arguments for the program that a target runs; ARGS='-n 0' runs the tests one by one
 PYTHON ?=
 ARGS ?=
 
@@ -35,7 +35,7 @@ setup-tests:
 	@$(bootstrap) setup-tests
 
 test: setup-tests  ## run the test suite: make test ARGS='-k letterbox'
-	@$(activate) && python -m pytest $(ARGS)
+	@$(activate) && python -m pytest -n 2 $(ARGS)
 
 demo: setup  ## run the demonstration; its results are left in out/demo
 	@$(activate) && trt_perception demo $(ARGS)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+NODES = 'test/nodes'
 
 # `python -m pytest` puts the checkout first on the module path. The package
 # there lacks the generated messages, and would hide the installed one.
@@ -26,6 +27,23 @@ def pytest_configure(config):
     """Hide a GPU from tests that do not ask for one: their nodes expect the CPU everywhere."""
     if config.option.markexpr.strip() != 'gpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = ''
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `-n`, nodes run one after another beside everything else, which goes file by file.
+
+    The tests of nodes wait most of the time, and two of them at once would take the processor
+    from each other's processes just when one of them looks at the clock.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class NodesInOneWorker(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split('::')[0]
+            return NODES if file.startswith(f'{NODES}/') else file
+
+    return NodesInOneWorker(config, log)
 
 
 @pytest.fixture
