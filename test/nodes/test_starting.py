@@ -110,6 +110,17 @@ def test_wrong_arguments_are_told_and_end_it(launch):
     assert 'Traceback' not in output
 
 
+def test_a_node_starts_where_no_log_files_can_be_written(launch, graph, tmp_path):
+    """A read-only home, as on many robots."""
+    file = tmp_path / 'file'
+    file.touch()
+    process = launch(str(CAMERA), ROS_LOG_DIR=f'{file}/log')
+    assert process.stdout.readline().startswith(f'{file}/log: ')
+    graph.wait_for(lambda: 'camera_node' in names(graph), 'the node')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
 @fast_dds
 def test_who_was_killed_young_waits_and_its_memory_is_removed(launch, tmp_path):
     """The segment of a process that just died looks as if its owner were about to lock it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from sensor_msgs.msg import Image
 
 from trt_perception.nodes.frame_subscription import Arrival, FrameSubscription
 from trt_perception.nodes.image_wait import ImageWait
+from trt_perception.nodes.log_folder import log_arguments
 from trt_perception.nodes.memory import keep_freed_memory
 
 _PATIENCE_S = 15.0
@@ -34,7 +36,7 @@ def main() -> None:
     wanted = json.loads(sys.argv[1])
     if wanted['keep_memory']:
         keep_freed_memory()
-    rclpy.init()
+    rclpy.init(args=log_arguments(os.environ))
     node = rclpy.create_node(f'transport_{wanted["role"]}')
     ends: dict[str, Callable[[Node, Any], dict[str, Any]]] = {
         'publish': _publish,

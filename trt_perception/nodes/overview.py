@@ -18,6 +18,7 @@ from trt_perception.closing import Closing
 from trt_perception.monitoring.node_state import NodeState
 from trt_perception.msg import PipelineStats
 from trt_perception.nodes.health import IN_WORDS, STALE
+from trt_perception.nodes.log_folder import log_arguments
 from trt_perception.nodes.report_times import REPORT_PERIOD_S
 from trt_perception.nodes.reports import SINCE_RESULT
 from trt_perception.pipeline.statistics import PAUSED, SINCE_STAMP
@@ -52,7 +53,11 @@ class Overview(Closing):
     def __init__(self) -> None:
         """Begin to listen. SIGINT stays what it is in Python: KeyboardInterrupt."""
         self._context = rclpy.Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(
+            args=log_arguments(os.environ),
+            context=self._context,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
         self._node = rclpy.create_node(
             f'trt_perception_top_{os.getpid()}',
             context=self._context,

@@ -25,6 +25,7 @@ from trt_perception.nodes import stuck_watch
 from trt_perception.nodes.abandoned_memory import YOUNG_S, remove_abandoned_segments
 from trt_perception.nodes.half_made_ports import HalfMadePorts
 from trt_perception.nodes.lean_imports import lean_imports
+from trt_perception.nodes.log_folder import log_arguments
 from trt_perception.nodes.memory import keep_freed_memory
 from trt_perception.nodes.own_port import own_port
 from trt_perception.nodes.start_note import StartNote
@@ -75,7 +76,10 @@ class Start:
                 return
         self.note.leave()
         _keep_ports_ready()
-        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(
+            args=[*arguments, *log_arguments(os.environ)],
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
         domain = rclpy.get_default_context().get_domain_id()
         # A port that is left half made in this very moment holds up the whole process.
         with own_port(domain, patient=patient), stuck_watch.while_joining():
