@@ -103,6 +103,7 @@ class DemoGraph:
 
         Raises:
             OutputError: the bag cannot be made.
+            MissingDependencyError: the library rosbags is not installed.
         """
         keep_freed_memory()
         self._seen = seen
@@ -116,8 +117,12 @@ class DemoGraph:
         self._pairing: StampPairing[Any] = StampPairing('picture', ['found'], timeout_s=2.0)
         self._newest_s = time.monotonic()
         self.pictures = 0
-        self._recorder = Recorder(self._node, bag)
-        self._subscribe()
+        try:
+            self._recorder = Recorder(self._node, bag)
+            self._subscribe()
+        except BaseException:
+            self._leave()
+            raise
 
     def close(self) -> None:
         """Finish the bag and leave the domain.
@@ -128,9 +133,12 @@ class DemoGraph:
         try:
             self._recorder.close()
         finally:
-            self._executor.shutdown()
-            self._node.destroy_node()
-            rclpy.shutdown(context=self._context)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
 
     def serve(self, seconds: float) -> None:
         """Take in what comes within `seconds`."""
