@@ -121,17 +121,8 @@ class FrameSubscription:
         )
         raw = transport == 'raw'
         topic = str(node.resolve_topic_name(image)) if raw else compressed_topic(node, image)
-        with overrides_of(topic):
-            self._subscription: Subscription = node.create_subscription(
-                self._kind,
-                topic,
-                self._hand_over,
-                profile,
-                callback_group=OwnThread() if arrived is None else None,
-                event_callbacks=SILENT_SUBSCRIPTION,  # `conditions` speaks of what does not fit
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-        self._profile = profile  # create_subscription writes the overrides into it
+        self._subscription = self._subscribed(topic, profile)
+        self._profile = profile  # into which the overrides have been written
         self.handle = self._subscription.handle
         log = node.get_logger()
         self._taking = ImageTaking(
@@ -203,6 +194,19 @@ class FrameSubscription:
             self._silent = False
         told = [condition for condition in found if condition.text not in self._nameless]
         return told + self.stamps.conditions()
+
+    def _subscribed(self, topic: str, profile: QoSProfile) -> Subscription:
+        """Create the subscription; rclpy writes the overrides into `profile`."""
+        with overrides_of(topic):
+            return self._node.create_subscription(
+                self._kind,
+                topic,
+                self._hand_over,
+                profile,
+                callback_group=OwnThread() if self._arrived is None else None,
+                event_callbacks=SILENT_SUBSCRIPTION,  # `conditions` speaks of what does not fit
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
 
     def _say(self, found: list[Condition]) -> None:
         """Log each condition when it begins; those of a node that has no name yet wait."""
