@@ -108,7 +108,7 @@ class Metrics:
 def _server(port: int, answer: Any) -> Any:
     """A server that answers each request in a thread.
 
-    The library's own cannot be ended before 0.20, and Ubuntu 24.04 has 0.19.
+    The library's own cannot be ended up to its version 0.19, and Debian 12 has 0.16.
 
     Raises:
         OSError: the port cannot be had.
