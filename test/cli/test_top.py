@@ -122,6 +122,10 @@ def test_a_short_terminal_says_how_many_lines_it_has_no_room_for():
     assert len(screen(['one', 'two'], 80, 1)) == 1
 
 
+def test_what_a_narrow_terminal_has_no_room_for_is_told_without_half_an_advice():
+    assert screen([str(n) for n in range(9)], columns=30, rows=4)[-1] == '... 7 lines more'
+
+
 def test_without_ros_the_error_says_how_to_get_it(command):
     code = 'import sys; sys.modules["rclpy"] = None\nfrom trt_perception.cli.main import main\n'
     done = subprocess.run(

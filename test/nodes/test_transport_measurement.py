@@ -168,6 +168,15 @@ def test_an_end_whose_last_line_is_no_answer_is_told():
         )
 
 
+@pytest.mark.parametrize(
+    ('number', 'words'), [(signal.SIGBUS, 'by SIGBUS.*df'), (signal.SIGKILL, 'by SIGKILL$')]
+)
+def test_an_end_that_a_signal_ended_is_told(number, words):
+    program = f'import os; os.kill(os.getpid(), {int(number)})'
+    with pytest.raises(PerceptionError, match=words):
+        transport_measurement._answer(started(program), [])
+
+
 def started(program: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, '-c', program],

@@ -114,7 +114,9 @@ def screen(lines: Sequence[str], columns: int, rows: int) -> list[str]:
     room = max(1, rows - 1)
     if len(lines) > room:
         left_out = len(lines) - room + 1
-        lines = [*lines[: room - 1], f'... {left_out} lines more: enlarge the terminal, or --once']
+        rest = f'... {left_out} lines more'
+        more = f'{rest}: enlarge the terminal, or --once'
+        lines = [*lines[: room - 1], more if len(more) <= columns else rest]
     return [line[:columns] for line in lines]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -273,6 +274,14 @@ def _started(
     )
 
 
+def _end(status: int) -> str:
+    """In words how a process ended that said nothing."""
+    if status >= 0:
+        return 'it said nothing'
+    remedy = '. The shared memory may be full: df /dev/shm' if status == -signal.SIGBUS else ''
+    return f'it was ended by {signal.Signals(-status).name}{remedy}'
+
+
 def _answer(process: subprocess.Popen[str], others: Sequence[subprocess.Popen[str]]) -> Any:
     """What a process printed; the `others` end with it where it fails."""
     try:
@@ -282,7 +291,7 @@ def _answer(process: subprocess.Popen[str], others: Sequence[subprocess.Popen[st
         text = f'an end of the image path has not finished after {_LIMIT_S:.0f} s'
         raise PerceptionError(text) from error
     except (IndexError, ValueError) as error:  # nothing was printed, or no JSON
-        last = (errors.strip().splitlines() or ['it said nothing'])[-1]
+        last = (errors.strip().splitlines() or [_end(process.returncode)])[-1]
         if 'ModuleNotFoundError' in last:
             raise MissingDependencyError(
                 f'the transport is that of ROS 2, which is not here ({last}): source its setup, '
