@@ -251,6 +251,19 @@ def test_an_image_whose_results_were_dropped_gives_way_to_a_newer_one(node, inpu
     assert len(pictures.messages) == 1
 
 
+def test_an_image_that_still_waits_is_counted_when_nobody_looks_any_more(
+    graph, expecting, node, inputs
+):
+    expecting('detections', timeout=60.0)
+    pictures = graph.collect(Image, node.topic('overlay'))
+    inputs.matched()
+    inputs.publish(image=bgr_image(GREY))
+    node.diagnostics(lambda s: any((v.key, v.value) == ('images that wait', '1') for v in s.values))
+    pictures.close()
+    inputs.left()
+    node.stats(lambda s: s.frames_in == s.frames_out + sum(s.drop_counts))
+
+
 def test_a_semantic_mask_takes_its_names_and_colours(expecting, inputs, pictures):
     expecting('mask')
     labels = [VisionClass(class_id=index, class_name=n) for index, n in enumerate(('road', 'sky'))]

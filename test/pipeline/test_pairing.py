@@ -92,11 +92,15 @@ def test_stamps_may_go_back():
         assert [g.stamp_ns for g in pairs.add('detections', stamp, 'd', 0.0)] == [stamp]
 
 
-def test_clear_forgets_what_waits():
+def test_clear_forgets_what_waits_and_tells_how_many_images_that_were():
     pairs = pairing()
+    assert pairs.clear() == 0
     pairs.add('image', 7, 'i', 0.0)
-    pairs.clear()
+    pairs.add('image', 8, 'i', 0.0)
+    pairs.add('detections', 9, 'd', 0.0)
+    assert pairs.clear() == 2
     assert pairs.overdue(10.0) == []
+    assert len(pairs) == 0
 
 
 def test_an_unknown_input_is_refused():

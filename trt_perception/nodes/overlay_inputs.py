@@ -41,7 +41,8 @@ LABELS = {
 }
 """The latched topics with the class names of an input."""
 UNPAIRED = 'unpaired'
-"""Cause of a drop: no results came for the image, but for a newer one."""
+"""Cause of a drop: the image was given up before its results came, since those of a newer one
+came, nobody looks any more, or other results are waited for."""
 
 _UNSTAMPED = 0
 """The stamp of messages that have none: results with it may be those of any image."""
@@ -92,14 +93,18 @@ class OverlayInputs:
         self._subscribed_to_images().close()
 
     def open(self) -> None:
-        """Subscribe."""
-        self._images = self._subscribed_to_images()
-        for name, kind in RESULTS.items():
-            self._results.append(self._subscribed(kind, name, self._taker(name)))
-        for name, topic in LABELS.items():
-            self._labels.append(
-                self._subscribed(LabelInfo, topic, self._label_taker(name), LATCHED)
-            )
+        """Subscribe; to all of it, or with an error to nothing."""
+        try:
+            for name, kind in RESULTS.items():
+                self._results.append(self._subscribed(kind, name, self._taker(name)))
+            for name, topic in LABELS.items():
+                self._labels.append(
+                    self._subscribed(LabelInfo, topic, self._label_taker(name), LATCHED)
+                )
+            self._images = self._subscribed_to_images()
+        except BaseException:
+            self.close()
+            raise
         self._expect()
 
     def close(self) -> None:
@@ -111,7 +116,7 @@ class OverlayInputs:
             self._node.destroy_subscription(subscription)
         self._results.clear()
         self._labels.clear()
-        self._pairing.clear()
+        self._give_up()
 
     def look(self) -> None:
         """See who publishes now, and give what has waited for long enough."""
@@ -164,6 +169,7 @@ class OverlayInputs:
 
     def _expect(self) -> None:
         """Wait for what is wanted now."""
+        self._give_up()
         self._expected = self._wanted()
         self._left_out = 0
         self._pairing = StampPairing(
@@ -172,6 +178,11 @@ class OverlayInputs:
             timeout_s=self._node.parameters.timeout,
             capacity=self._node.parameters.queue_size,
         )
+
+    def _give_up(self) -> None:
+        """Let go what waits."""
+        for _ in range(self._pairing.clear()):
+            self._node.statistics.frame_dropped(UNPAIRED)
 
     def _take_image(self, arrival: Arrival) -> None:
         self._node.statistics.frame_in()

@@ -109,10 +109,12 @@ class StampPairing(Generic[Item]):
             ready += self._close_oldest()
         return ready
 
-    def clear(self) -> None:
-        """Forget everything that waits."""
+    def clear(self) -> int:
+        """Forget everything that waits; returns how many anchors were among it."""
+        anchors = sum(self._anchor in group.items for group in self._open.values())
         self._open.clear()
         self._closed.clear()
+        return anchors
 
     def _drop_before(self, stamp_ns: int) -> None:
         while next(iter(self._open)) != stamp_ns:
