@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trt_perception.cli.model_arguments import add_backend, add_model, add_precision
 from trt_perception.cli.numbers import size, whole
+from trt_perception.cli.paths import path
 
 if TYPE_CHECKING:
     from trt_perception.evaluation.frame_timing import FrameTiming
@@ -38,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--trace',
-        type=Path,
+        type=path,
         metavar='FILE',
         help='write when the GPU did what, for https://ui.perfetto.dev or chrome://tracing',
     )
     parser.add_argument('--layers', action='store_true', help='time each layer of the network')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures')
+    parser.add_argument('--json', type=path, metavar='FILE', help='write the figures')
 
 
 def _add_load(parser: argparse.ArgumentParser) -> None:
@@ -202,9 +203,9 @@ def _check_folders(*files: Path | None) -> None:
     """Before anything is measured that could not be written."""
     from trt_perception.errors import OutputError
 
-    for path in files:
-        if path is not None and not path.parent.is_dir():
-            raise OutputError(f'{path}: cannot be written: there is no folder {path.parent}')
+    for file in files:
+        if file is not None and not file.parent.is_dir():
+            raise OutputError(f'{file}: cannot be written: there is no folder {file.parent}')
 
 
 def _check_batch(pipeline: PerceptionPipeline, cameras: int) -> None:

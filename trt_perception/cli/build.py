@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trt_perception.cli import sensitivity_report
 from trt_perception.cli.model_arguments import add_keep_float, add_model, add_precision
+from trt_perception.cli.paths import path
 from trt_perception.cli.quantities import batch_range, shown_bytes, size_in_bytes, size_range
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--flavour', default='auto', help='tensorrt, tensorrt-rtx or auto; default %(default)s'
     )
     add_keep_float(parser)
-    parser.add_argument('--engines', type=Path, metavar='DIR', help='where engines are kept')
+    parser.add_argument('--engines', type=path, metavar='DIR', help='where engines are kept')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress')
     sensitivity_report.add_arguments(parser)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trt_perception.cli.paths import path
 from trt_perception.cli.quantities import age_in_seconds, shown_age, shown_bytes, size_in_bytes
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def describe() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, and what to delete."""
-    parser.add_argument('--engines', type=Path, metavar='DIR', help='where engines are kept')
+    parser.add_argument('--engines', type=path, metavar='DIR', help='where engines are kept')
     actions = parser.add_subparsers(dest='action', metavar='list|add|prune', required=True)
     listing = actions.add_parser('list', help='list the engines, the last used first')
     listing.add_argument('--json', action='store_true', help='print JSON, for programs')
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'add', help='keep an engine file that was built elsewhere, by somebody you trust'
     )
     adding.add_argument(
-        'file', metavar='FILE', type=Path, help='TensorRT runs what is in it: know who made it'
+        'file', metavar='FILE', type=path, help='TensorRT runs what is in it: know who made it'
     )
     pruning = actions.add_parser(
         'prune', help='delete engines and timing caches: damaged, too old or too many'
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (listing, adding, pruning):
         # Wherever it stands; what stands behind the action does not unset what stands before.
         action.add_argument(
-            '--engines', type=Path, metavar='DIR', default=argparse.SUPPRESS, help=argparse.SUPPRESS
+            '--engines', type=path, metavar='DIR', default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trt_perception.cli.model_arguments import add_model
+from trt_perception.cli.paths import path
 
 if TYPE_CHECKING:
     from trt_perception.building.calibration_ranges import CalibrationRanges
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         '-o',
-        type=Path,
+        type=path,
         metavar='FILE',
         help='the calibration file; default: MODEL.calibration.json beside the model YAML',
     )
@@ -55,14 +56,14 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         '--import',
         dest='import_cache',
-        type=Path,
+        type=path,
         metavar='CACHE',
         help="take the ranges from TensorRT's calibration cache",
     )
     what.add_argument(
         '--export',
         dest='export_cache',
-        type=Path,
+        type=path,
         metavar='CACHE',
         help="write the model's ranges as TensorRT's calibration cache",
     )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from trt_perception.cli.numbers import rate, size, whole
+from trt_perception.cli.paths import path
 
 
 def describe() -> str:
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         '-o',
-        type=Path,
+        type=path,
         default=Path('out/demo'),
         metavar='DIR',
         help='folder for the results, which are overwritten; default %(default)s',

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trt_perception.cli.model_arguments import add_model_option, add_opening
 from trt_perception.cli.numbers import rate, size, whole
+from trt_perception.cli.paths import path
 from trt_perception.cli.thresholds import add_thresholds
 from trt_perception.cli.tracking_arguments import add_tracking
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         '-o',
-        type=Path,
+        type=path,
         default=Path('out/detect'),
         metavar='DIR',
         help='folder for the results, which may be overwritten; default %(default)s',

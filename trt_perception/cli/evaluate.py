@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trt_perception.cli.model_arguments import add_keep_float, add_model
 from trt_perception.cli.numbers import whole
+from trt_perception.cli.paths import path
 
 if TYPE_CHECKING:
     from trt_perception.building.engine_cache import Engine, EngineCache
@@ -30,20 +31,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_what(parser)
     parser.add_argument('--limit', type=whole, metavar='N', help='most images')
     parser.add_argument(
-        '--out', '-o', type=Path, metavar='DIR', help='write JSON, Markdown and plots there'
+        '--out', '-o', type=path, metavar='DIR', help='write JSON, Markdown and plots there'
     )
     parser.add_argument('--threads', type=whole, metavar='N', help='CPU threads')
     _add_classes(parser.add_argument_group('classes'))
     quantised = parser.add_argument_group('fp16 and int8')
     quantised.add_argument(
         '--calibration',
-        type=Path,
+        type=path,
         metavar='FILE',
         help='default: MODEL.calibration.json beside the model YAML',
     )
     add_keep_float(quantised)
     parser.add_argument(
-        '--engines', type=Path, metavar='DIR', help='where engines of TensorRT are kept'
+        '--engines', type=path, metavar='DIR', help='where engines of TensorRT are kept'
     )
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress')
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from trt_perception.cli.numbers import share, size, whole
+from trt_perception.cli.paths import path
 
 
 def describe() -> str:
@@ -21,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='SOURCE',
         help='module:factory, a function that gives a torch module; or an ONNX file',
     )
-    parser.add_argument('--out', '-o', type=Path, required=True, metavar='FILE.onnx')
+    parser.add_argument('--out', '-o', type=path, required=True, metavar='FILE.onnx')
     torch = parser.add_argument_group('torch module')
-    torch.add_argument('--weights', type=Path, metavar='FILE', help='state dict from torch.save')
+    torch.add_argument('--weights', type=path, metavar='FILE', help='state dict from torch.save')
     torch.add_argument('--size', type=size, metavar='WxH', help='of the input')
     torch.add_argument('--fixed-batch', action='store_true', help='one image at a time, no more')
     said = parser.add_argument_group('metadata')

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from trt_perception.cli.paths import path
 from trt_perception.errors import ModelFileError
 
 Description = dict[str, Any]
@@ -22,7 +23,7 @@ def describe() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The file, and how to print it."""
-    parser.add_argument('file', metavar='FILE', type=Path)
+    parser.add_argument('file', metavar='FILE', type=path)
     parser.add_argument('--json', action='store_true', help='print JSON, for programs')
 
 

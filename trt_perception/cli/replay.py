@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from trt_perception.cli.model_arguments import add_model_option, add_opening
 from trt_perception.cli.numbers import whole
+from trt_perception.cli.paths import path
 from trt_perception.cli.thresholds import add_thresholds
 from trt_perception.cli.tracking_arguments import add_tracking
 
@@ -18,12 +18,12 @@ def describe() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The bags, the model, and who does the work."""
-    parser.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='a folder, .mcap or .db3')
+    parser.add_argument('bags', metavar='BAG', nargs='+', type=path, help='a folder, .mcap or .db3')
     add_model_option(parser)
     parser.add_argument(
         '--out',
         '-o',
-        type=Path,
+        type=path,
         required=True,
         metavar='DIR_OR_BAG',
         help='the bag to write; a folder for several. The same command goes on where a run stopped',

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trt_perception.cli.paths import path
+
 if TYPE_CHECKING:
     from trt_perception.building.selftest import Check, Report
 
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--precisions', default='fp32,fp16,int8', metavar='A,B', help='default %(default)s'
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the report as JSON, too')
+    parser.add_argument('--json', type=path, metavar='FILE', help='write the report as JSON, too')
 
 
 def run(arguments: argparse.Namespace) -> int:
