@@ -65,3 +65,18 @@ def test_what_cannot_hold_the_bags_is_refused(tmp_path):
         outputs_of([Path('a'), Path('b')], tmp_path)
     with pytest.raises(OutputError, match='is a file'):
         outputs_of([Path('a')], tmp_path / 'metadata.yaml')
+
+
+def test_a_name_of_a_file_is_refused_since_a_bag_is_a_folder(tmp_path):
+    with pytest.raises(OutputError, match=r'written as a folder\. Name it new$'):
+        outputs_of([Path('a')], tmp_path / 'new.mcap')
+    (tmp_path / 'old.mcap').mkdir()
+    assert outputs_of([Path('a')], tmp_path / 'old.mcap') == [tmp_path / 'old.mcap' / 'a']
+
+
+@pytest.mark.parametrize('bags', [['drive'], ['drive', 'other']])
+def test_nothing_is_written_into_a_bag(tmp_path, bags):
+    (tmp_path / 'drive').mkdir()
+    (tmp_path / 'drive' / 'metadata.yaml').touch()
+    with pytest.raises(OutputError, match=r'drive is a bag\. Name a folder beside it'):
+        outputs_of([tmp_path / name for name in bags], tmp_path / 'drive' / 'deep' / 'found')

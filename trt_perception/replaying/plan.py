@@ -132,12 +132,17 @@ def outputs_of(bags: Sequence[Path], out: Path) -> list[Path]:
     folder that holds them. A name that comes again gets a number.
 
     Raises:
-        OutputError: `out` is a file, or for several bags a bag.
+        OutputError: `out` is a file or named like one, for several bags a bag, or lies in a bag.
     """
     out = out.expanduser().absolute()
     is_bag = (out / 'metadata.yaml').exists()
     if out.exists() and not out.is_dir():
         raise OutputError(f'{out}: is a file. Name a folder that may be made')
+    if out.suffix in SUFFIXES and not out.exists():
+        raise OutputError(f'{out}: a bag is written as a folder. Name it {out.stem}')
+    for folder in (out, *out.parents):
+        if folder != out and (folder / 'metadata.yaml').exists():
+            raise OutputError(f'{out}: {folder} is a bag. Name a folder beside it')
     if len(bags) == 1 and (is_bag or not out.exists()):
         return [out]
     if is_bag:
