@@ -98,6 +98,13 @@ def test_the_tracker_can_be_changed_and_turned_off_while_it_runs(node, camera, d
     assert node.set('tracker', 'bytetrack').successful
 
 
+def test_a_threshold_that_leaves_no_weak_detections_is_told(node):
+    before = node.get('score_threshold')
+    assert node.set('score_threshold', 0.7).successful
+    assert node.set('score_threshold', before).successful
+    assert 'bytetrack gets no weak detections' in node.output()
+
+
 def test_cameras_of_one_node_never_share_an_id(graph, model):
     cameras = {'front': '/pair/front', 'rear': '/pair/rear'}
     parameters = {

@@ -28,3 +28,24 @@ def test_nothing_is_tracked_unless_asked_for():
 def test_what_is_not_allowed_is_refused(name, value, says):
     with pytest.raises(ParameterError, match=says):
         TrackerSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ('chosen', 'least_score', 'says'),
+    [
+        ({}, 0.9, []),
+        ({'kind': 'sort'}, 0.9, []),
+        ({'kind': 'bytetrack'}, 0.39, []),
+        ({'kind': 'bytetrack'}, 0.4, ['score_threshold 0.4 is not below track_score 0.4']),
+        ({'kind': 'deepsort', 'score': 0.2}, 0.25, ['deepsort gets no weak detections']),
+        (
+            {'memory': 5.0, 'camera_motion': 'orb'},
+            0.25,
+            ['track_memory, track_camera_motion: without effect, since `tracker` is none'],
+        ),
+    ],
+)
+def test_what_does_nothing_is_told(chosen, least_score, says):
+    told = TrackerSettings(**chosen).without_effect(least_score)
+    assert len(told) == len(says)
+    assert all(words in text for words, text in zip(says, told, strict=True))

@@ -19,7 +19,7 @@ from trt_perception.msg import PipelineStats
 from trt_perception.nodes.camera_input import CameraInput, Outputs
 from trt_perception.nodes.camera_topics import check_heard_once, image_topics, private_prefix
 from trt_perception.nodes.endpoints import UnservedSubscribers
-from trt_perception.nodes.health import WARN, Condition
+from trt_perception.nodes.health import WARN, Beginnings, Condition
 from trt_perception.nodes.inference_parameters import InferenceParameters
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.messages import (
@@ -64,6 +64,7 @@ class InferenceNode(PerceptionNode[Parameters]):
         self._camera_stats: list[tuple[CameraInput, Publisher]] = []
         self._publishers_made: list[Publisher] = []
         self._unserved = UnservedSubscribers(self)
+        self._idle = Beginnings(lambda text: self.get_logger().warning(text))
         self._label_info: Publisher | None = None
         self._vision_info: Publisher | None = None
         self.opening = ModelOpening(self, self._moved)
@@ -252,7 +253,8 @@ class InferenceNode(PerceptionNode[Parameters]):
             _or(parameters.max_detections, limits.max_detections),
             spec.class_filter(parameters.class_filter),
         )
-        self.tracked.settings = parameters.tracker_settings()
+        self.tracked.settings = follows = parameters.tracker_settings()
+        self._idle.note(follows.without_effect(self.pipeline.settings.score))
         names = spec.class_names
         self.class_ids = (
             names if parameters.class_id == 'name' else tuple(map(str, range(len(names))))

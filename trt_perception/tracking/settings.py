@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from trt_perception.allowed_values import check_choice, check_range
 
@@ -64,3 +64,26 @@ class TrackerSettings:
             ('appearance', self.appearance, 0.0, 2.0),
         ):
             check_range(f'{name} of the tracker', number, low, high)
+
+    def without_effect(self, least_score: float) -> list[str]:
+        """What of this does nothing, in words that name the nodes' parameters.
+
+        Args:
+            least_score: of the detections that there are, 0..1.
+        """
+        if self.kind == 'none':
+            changed = [
+                f'track_{field.name}'
+                for field in fields(self)
+                if field.name != 'kind' and getattr(self, field.name) != field.default
+            ]
+            if not changed:
+                return []
+            return [f'{", ".join(changed)}: without effect, since `tracker` is none']
+        if self.kind != 'sort' and least_score >= self.score:
+            return [
+                f'{self.kind} gets no weak detections to go on with, since score_threshold '
+                f'{least_score:g} is not below track_score {self.score:g}: lower the one or raise '
+                'the other'
+            ]
+        return []
