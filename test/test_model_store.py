@@ -38,6 +38,14 @@ def test_a_missing_path_is_named(store):
         model_store.find_model(store / 'gone.yaml')
 
 
+@pytest.mark.parametrize('name', ['notes.txt', 'folder'])
+def test_what_is_no_model_file_is_told_so(store, tmp_path, name):
+    (tmp_path / 'notes.txt').touch()
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(ModelSpecError, match=rf'{name}: is not a model file.*\.yaml.*\.onnx'):
+        model_store.find_model(tmp_path / name)
+
+
 def test_an_onnx_file_may_stand_for_itself(store, tmp_path):
     (tmp_path / 'yolo.onnx').touch()
     assert model_store.find_model(tmp_path / 'yolo.onnx') == tmp_path / 'yolo.onnx'

@@ -82,9 +82,14 @@ def find_model(model: str | Path) -> Path:
     known = {file.stem: file for file in list_models()}
     if str(model) in known:
         return known[str(model)]
+    if path.exists():
+        raise ModelSpecError(
+            f'{path}: is not a model file. Those end in .yaml (or .yml), which describes a model, '
+            'or in .onnx'
+        )
     near = difflib.get_close_matches(str(model), list(known), 1)
     hint = f' (did you mean {near[0]!r}?)' if near else ''
     raise ModelSpecError(
         f'no model {str(model)!r}{hint} in {models_dir()}. '
-        f'There are: {", ".join(known) or "none"}. A path to a YAML file works too'
+        f'There are: {", ".join(known) or "none"}. A path to a .yaml or .onnx file works too'
     )

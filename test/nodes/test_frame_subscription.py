@@ -160,3 +160,15 @@ def test_results_are_published_reliably_with_quality_of_service_parameters(graph
     name = f'qos_overrides.{node.topic("detections")}.publisher.reliability'
     assert node.get(name) == 'reliable'
     assert node.get('qos_overrides./in.subscription.depth') == 1
+
+
+def test_of_several_cameras_the_topic_of_that_one_is_named(graph, model):
+    other = rclpy.create_node('zipper', context=graph.context)
+    other.create_publisher(CompressedImage, '/pair/left/image/compressed', 1)
+    parameters = {'model': model, 'cameras': ['left', 'right']}
+    words = '`left/image` remapped to /pair/left/image'
+    with graph.running(
+        'detect_node', 'paired', parameters, {'left/image': '/pair/left/image'}
+    ) as node:
+        graph.wait_for(lambda: words in node.output(), 'where the images are')
+    other.destroy_node()

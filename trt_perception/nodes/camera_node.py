@@ -110,8 +110,8 @@ class CameraNode(PerceptionNode[CameraParameters]):
         if newly_late and progress.rate:
             rate = self.statistics.snapshot().rate_hz
             text = (
-                f'{newly_late} images late: {rate:.1f} of {progress.rate:g} Hz. '
-                'Lower `rate` or `size`'
+                f'{newly_late} image{"s" * (newly_late > 1)} late: {rate:.1f} of '
+                f'{progress.rate:g} Hz. Lower `rate` or `size`'
             )
             self.health.warn('late', text)
             return [Condition(WARN, text)]

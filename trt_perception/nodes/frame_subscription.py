@@ -102,6 +102,7 @@ class FrameSubscription:
                 leaves it to rclpy.
         """
         self._node = node
+        self._image = image
         self._arrived = arrived
         self._kind = Image if transport == 'raw' else CompressedImage
         self._newest_s = time.perf_counter()
@@ -259,7 +260,7 @@ class FrameSubscription:
             return ''
         return (
             f'. {name} has them as {type_name(other)}: start this node with the parameter '
-            f'`image_transport` at {transport} and `image` remapped to {raw}'
+            f'`image_transport` at {transport} and `{self._image}` remapped to {raw}'
         )
 
     def _hand_over(self, message: Image | CompressedImage) -> None:
