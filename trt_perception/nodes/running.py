@@ -16,6 +16,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 from trt_perception.nodes import stuck_watch
+from trt_perception.nodes.core_log import core_log_of
 from trt_perception.nodes.lifecycle import PerceptionNode
 from trt_perception.nodes.port_watch import PortWatch
 from trt_perception.nodes.starting import Start, could_not_start
@@ -55,6 +56,15 @@ def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None
     except Exception as error:  # rclpy's own for arguments and parameter files share no base
         return could_not_start(error)
     begun.joined()
+    with core_log_of(node.get_logger()):
+        status = _live(node, begun)
+    rclpy.try_shutdown()
+    begun.note.take_away()
+    return status
+
+
+def _live(node: PerceptionNode[Any], begun: Start) -> int:
+    """From the first callback to the node's end; returns the exit status of the process."""
     spinning = _Spinning(node)
     hearing = _Hearing(node)
     _end_when_stuck(node)
@@ -67,8 +77,6 @@ def run(make_node: Callable[[], PerceptionNode[Any]], begun: Start | None = None
         sys.stdout.flush()
         os._exit(hearing.status)
     node.close()
-    rclpy.try_shutdown()
-    begun.note.take_away()
     return hearing.status
 
 
