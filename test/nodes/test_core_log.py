@@ -76,6 +76,18 @@ def test_a_fault_has_its_trace():
     assert lines[-1] == 'ZeroDivisionError: division by zero'
 
 
+def test_a_file_name_of_another_encoding_is_told():
+    lines, errors = said("log.warning('%s: skipped', 'caf' + chr(0xdce9) + '.png')")
+    assert lines == ['WARN camera_node speak: caf\\udce9.png: skipped']
+    assert errors == ['of another', 'of nobody']
+
+
+def test_a_line_that_cannot_be_made_harms_nobody():
+    lines, errors = said("log.warning('%d', 'x'); log.warning('and on')")
+    assert lines == ['WARN camera_node speak: and on']
+    assert 'TypeError: %d format' in ' '.join(errors)
+
+
 def test_a_source_that_is_not_there_is_said_by_the_node(graph):
     parameters = {'source': '/no/such/street.mp4'}
     with graph.running('camera_node', 'unplugged', parameters) as node:

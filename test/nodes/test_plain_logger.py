@@ -63,3 +63,10 @@ def test_what_is_below_the_level_is_not_logged():
 def test_a_line_with_a_filter_is_logged_as_by_rclpy():
     lines = said("logger.info('lens cap', once=True)", plain=False)
     assert [line.rpartition(' speaks:')[2].partition(' ')[2] for line in lines] == ['lens cap']
+
+
+@pytest.mark.parametrize('filters', ['', ', once=True'])
+def test_a_file_name_of_another_encoding_is_logged(filters):
+    lines = said(f"logger.warning('caf' + chr(0xdce9){filters})", plain=not filters)
+    assert lines
+    assert all(line.endswith('caf\\udce9') for line in lines)

@@ -10,9 +10,10 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.impl.logging_severity import LoggingSeverity
 from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from trt_perception.nodes.plain_logger import write_line
 
 _CORE = 'trt_perception'
 
@@ -42,15 +43,14 @@ class _ToNode(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Log it with the place in the core that did."""
         severity = _severity(record.levelno)
-        if self._logger.is_enabled_for(severity):
-            rclpy_implementation.rclpy_logging_rcutils_log(
-                severity,
-                self._logger.name,
-                self.format(record),  # with the trace where there is one
-                record.funcName,
-                record.pathname,
-                record.lineno,
-            )
+        if not self._logger.is_enabled_for(severity):
+            return
+        try:
+            text = self.format(record)  # with the trace where there is one
+            place = (record.funcName, record.pathname, record.lineno)
+            write_line(severity, self._logger.name, text, place)
+        except Exception:  # nothing that works may end for a line of the log
+            self.handleError(record)
 
 
 def _severity(level: int) -> LoggingSeverity:

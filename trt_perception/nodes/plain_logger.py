@@ -32,14 +32,27 @@ class PlainLogger(rcutils_logger.RcutilsLogger):  # type: ignore[misc]  # rclpy 
             Whether it was logged.
         """
         if filters:
-            return bool(super().log(message, severity, **filters))
+            return bool(super().log(_encodable(message), severity, **filters))
         if not self.is_enabled_for(severity):
             return False
         frame = sys._getframe(1)
         while frame.f_code.co_filename == _RCLPY and frame.f_back is not None:
             frame = frame.f_back
         code = frame.f_code
-        rclpy_implementation.rclpy_logging_rcutils_log(
-            severity, self.name, message, code.co_name, code.co_filename, frame.f_lineno
-        )
+        write_line(severity, self.name, message, (code.co_name, code.co_filename, frame.f_lineno))
         return True
+
+
+def write_line(
+    severity: LoggingSeverity, name: str, message: str, place: tuple[str, str, int]
+) -> None:
+    """Log a message of any text; `place` is the function, file and line that did."""
+    function, file, line = place
+    rclpy_implementation.rclpy_logging_rcutils_log(
+        severity, name, _encodable(message), function, file, line
+    )
+
+
+def _encodable(message: str) -> str:
+    """Without what UTF-8 has not, as in the name of a file in another encoding: rclpy raises."""
+    return str(message).encode(errors='backslashreplace').decode()
