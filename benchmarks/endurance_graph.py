@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import psutil
 import yaml
+from memory_growth import private_mb
 
 from trt_perception.cli.demonstration_nodes import EXECUTABLES, command_of, parameters_of
 from trt_perception.model_store import find_model
@@ -179,7 +180,7 @@ class Graph:
                     Sample(
                         now,
                         memory.rss / 1e6,
-                        (memory.rss - memory.shared) / 1e6,
+                        private_mb(memory),
                         process.num_fds(),
                         process.num_threads(),
                     )

@@ -65,7 +65,7 @@ def memory_rows(
     rows = []
     for phase in phases:
         for (name, start), samples in graph.samples.items():
-            within = [s for s in samples if phase.begin_s <= s.time_s <= phase.end_s]
+            within = _within(samples, phase)
             within = within[len(within) // 4 :]
             if len(within) >= 10:
                 first, last = within[0].time_s, within[-1].time_s
@@ -86,27 +86,27 @@ def course_rows(
     graph: Graph, waiting: Sequence[tuple[float, float]], phase: Phase
 ) -> list[dict[str, Any]]:
     """A row for every few minutes of a phase that is long enough for a line."""
+    seconds = phase.end_s - phase.begin_s
+    if seconds < LINE_MINUTES * 60:
+        return []
+    series = {'load': graph.loads, 'images that wait': waiting}
+    for (name, start), samples in graph.samples.items():
+        within = _within(samples, phase)
+        if within and within[-1].time_s - within[0].time_s > seconds / 2:
+            series[f'{name} ({start})'] = [(one.time_s, one.private_mb) for one in within]
     step_s = COURSE_MINUTES * 60
-    rows = []
-    for begin_s in np.arange(phase.begin_s, phase.end_s - step_s + 1, step_s):
-        row: dict[str, Any] = {
+    return [
+        {
             'phase': phase.name,
             'minute': round((begin_s - phase.begin_s) / 60),
-            'load': _mean(graph.loads, begin_s, begin_s + step_s),
-            'images that wait': _mean(waiting, begin_s, begin_s + step_s),
+            **{what: _mean(values, begin_s, begin_s + step_s) for what, values in series.items()},
         }
-        for (name, start), samples in graph.samples.items():
-            if _share_of(samples, phase) > 0.5:
-                private_mb = [(sample.time_s, sample.private_mb) for sample in samples]
-                row[f'{name} ({start})'] = _mean(private_mb, begin_s, begin_s + step_s)
-        rows.append(row)
-    return rows if phase.end_s - phase.begin_s >= LINE_MINUTES * 60 else []
+        for begin_s in np.arange(phase.begin_s, phase.end_s - step_s + 1, step_s)
+    ]
 
 
-def _share_of(samples: Sequence[Sample], phase: Phase) -> float:
-    """For how much of a phase a process was looked at."""
-    within = [s.time_s for s in samples if phase.begin_s <= s.time_s <= phase.end_s]
-    return (within[-1] - within[0]) / (phase.end_s - phase.begin_s) if within else 0.0
+def _within(samples: Sequence[Sample], phase: Phase) -> list[Sample]:
+    return [one for one in samples if phase.begin_s <= one.time_s <= phase.end_s]
 
 
 def _mean(series: Sequence[tuple[float, float]], begin_s: float, end_s: float) -> float | str:

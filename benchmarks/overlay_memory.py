@@ -27,7 +27,7 @@ import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from measured_node import MeasuredNode, as_json, environment_on, exit_status
-from memory_growth import slope_with_error
+from memory_growth import private_mb, slope_with_error
 from rclpy.qos import QoSProfile
 from ros_probe import image_message
 from sensor_msgs.msg import Image
@@ -58,8 +58,7 @@ def main() -> int:
         looks, pictures = watch(arguments, node)
     rows = by_minute(looks)
     late = [look for look in looks if look[0] > looks[-1][0] * SETTLED]
-    hours, private_mb = np.array([(seconds / 3600, mb) for seconds, mb, _ in late]).T
-    slope, error = slope_with_error(hours, private_mb)
+    slope, error = slope_with_error(*np.array([(s / 3600, mb) for s, mb, _ in late]).T)
     print(f'{"minute":>6} {"private MB":>11} {"images that wait":>17}')
     for minute, mb, waiting in rows:
         print(f'{minute:6} {mb:11.1f} {waiting:17.1f}')
@@ -91,10 +90,8 @@ def watch(arguments: argparse.Namespace, node: MeasuredNode) -> tuple[list, int]
     def heard(message: DiagnosticArray) -> None:
         told = {value.key: value.value for value in message.status[0].values}
         if 'images that wait' in told:
-            memory = process.memory_info()
-            private_mb = (memory.rss - memory.shared) / 1e6
             waiting = float(told['images that wait'])
-            looks.append((time.monotonic() - begin, private_mb, waiting))
+            looks.append((time.monotonic() - begin, private_mb(process.memory_info()), waiting))
 
     ours.create_subscription(DiagnosticArray, '/diagnostics', heard, QoSProfile(depth=10))
     ours.create_subscription(
@@ -144,8 +141,8 @@ def detections(image: Image, stamp: Time) -> Detection2DArray:
 def by_minute(looks: list) -> list[tuple[int, float, float]]:
     """The means of each minute."""
     minutes = defaultdict(list)
-    for seconds, private_mb, waiting in looks:
-        minutes[int(seconds // 60)].append((private_mb, waiting))
+    for seconds, mb, waiting in looks:
+        minutes[int(seconds // 60)].append((mb, waiting))
     return [(minute, *map(float, np.mean(of, axis=0))) for minute, of in minutes.items()]
 
 

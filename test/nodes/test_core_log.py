@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+from nodes.logged import logged
 
 PROGRAM = """
 import logging, threading
@@ -31,20 +29,9 @@ log.info('and too little')
 
 
 def said(statement: str) -> tuple[list[str], list[str]]:
-    """The lines of the node, which go to stdout here, and those of Python's logging."""
-    done = subprocess.run(
-        [sys.executable, '-c', PROGRAM.format(statement=statement)],
-        cwd='/',  # the source tree has no messages in it
-        env={
-            **os.environ,
-            'RCUTILS_CONSOLE_OUTPUT_FORMAT': '{severity} {name} {function_name}: {message}',
-            'RCUTILS_LOGGING_USE_STDOUT': '1',
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.splitlines(), done.stderr.splitlines()
+    """The lines of the node, and those of Python's logging."""
+    form = '{severity} {name} {function_name}: {message}'
+    return logged(PROGRAM.format(statement=statement), form)
 
 
 def test_what_nobody_says_is_not_logged_and_others_keep_their_way():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: make test')
+
+from nodes.logged import logged
 
 PROGRAM = """
 import inspect
@@ -31,20 +29,8 @@ speaks()
 
 def said(statement: str, *, plain: bool = True) -> list[str]:
     """The lines that a function prints which is called twice."""
-    done = subprocess.run(
-        [sys.executable, '-c', PROGRAM.format(statement=statement, plain=plain)],
-        cwd='/',  # the source tree has no messages in it
-        env={
-            **os.environ,
-            'RCUTILS_CONSOLE_OUTPUT_FORMAT': '{severity} {name} {function_name}:{line_number} '
-            '{message}',
-            'RCUTILS_LOGGING_USE_STDOUT': '1',
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.splitlines()
+    form = '{severity} {name} {function_name}:{line_number} {message}'
+    return logged(PROGRAM.format(statement=statement, plain=plain), form)[0]
 
 
 @pytest.mark.parametrize(

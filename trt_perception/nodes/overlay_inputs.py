@@ -116,7 +116,7 @@ class OverlayInputs:
             self._node.destroy_subscription(subscription)
         self._results.clear()
         self._labels.clear()
-        self._give_up()
+        self._unpaired(self._pairing.clear())
 
     def look(self) -> None:
         """See who publishes now, and give what has waited for long enough."""
@@ -169,7 +169,7 @@ class OverlayInputs:
 
     def _expect(self) -> None:
         """Wait for what is wanted now."""
-        self._give_up()
+        self._unpaired(self._pairing.clear())
         self._expected = self._wanted()
         self._left_out = 0
         self._pairing = StampPairing(
@@ -178,11 +178,6 @@ class OverlayInputs:
             timeout_s=self._node.parameters.timeout,
             capacity=self._node.parameters.queue_size,
         )
-
-    def _give_up(self) -> None:
-        """Let go what waits."""
-        for _ in range(self._pairing.clear()):
-            self._node.statistics.frame_dropped(UNPAIRED)
 
     def _take_image(self, arrival: Arrival) -> None:
         self._node.statistics.frame_in()
@@ -212,10 +207,13 @@ class OverlayInputs:
 
     def _pair(self, name: str, stamp_ns: int, item: Any) -> None:
         groups = self._pairing.add(name, stamp_ns, item, time.monotonic())
-        for _ in range(self._pairing.left_out - self._left_out):
-            self._node.statistics.frame_dropped(UNPAIRED)
+        self._unpaired(self._pairing.left_out - self._left_out)
         self._left_out = self._pairing.left_out
         self._offer(groups)
+
+    def _unpaired(self, images: int) -> None:
+        if images:
+            self._node.statistics.frame_dropped(UNPAIRED, images)
 
     def _offer(self, groups: Sequence[Group[Any]]) -> None:
         for group in groups:
